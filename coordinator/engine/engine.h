@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "assent/v1/admin.pb.h"
+#include "assent/v1/coordinator.pb.h"
+#include "base/clock.h"
+#include "coordinator/log/decision_log.h"
+#include "participants/participant.h"
+#include "participants/participant_context.h"
+
+namespace assent {
+
+// The bounds and times of a coordinator. The defaults are those of the configuration file.
+struct EngineOptions {
+  std::uint32_t shards = 1;
+  absl::Duration default_timeout = absl::Seconds(30);
+  absl::Duration max_timeout = absl::Hours(1);
+  std::uint32_t max_open = 100'000;                    // transactions, in all shards; more are RESOURCE_EXHAUSTED
+  std::uint32_t max_branches = 64;                     // a transaction
+  std::uint64_t max_request_bytes = 16ull << 20;       // the work of one transaction
+  std::uint64_t max_stored_reply_bytes = 16ull << 20;  // replies kept for repeats, a transaction
+  std::uint32_t max_remembered = 20'000;  // ended transactions kept in memory for quick repeats, in all shards
+  absl::Duration sweep_interval = absl::Seconds(10);    // between two looks for prepared work that nobody owns
+  absl::Duration first_retry = absl::Milliseconds(20);  // of phase two; doubles
+  absl::Duration last_retry = absl::Seconds(5);         // up to this
+  // Prepared work of another decision log under our name is left alone instead of refused (rule 6).
+  bool adopt = false;
+};
+
+// What an answer runs on: some shard's thread, exactly once; it must not block. A failed status carries a serialised
+// v1::TransactionFailure as payload kFailureUrl wherever the call was about a transaction.
+template <typename Response>
+using Reply = absl::AnyInvocable<void(absl::StatusOr<Response>)>;
+
+inline constexpr char kFailureUrl[] = "type.googleapis.com/assent.v1.TransactionFailure";
+
+// Makes one participant's instance for one shard.
+using ParticipantFactory = std::function<absl::StatusOr<std::unique_ptr<Participant>>(const ParticipantContext&)>;
+
+// The coordinator without its network: shards, each a thread that owns its transactions, and the log they share.
+//
+// Each call takes a request of the API (proto/assent/v1) and answers as documented there. Calls are thread-safe, post
+// to the shard that owns the transaction, and return at once.
+class Engine {
+ public:
+  // Starts the shards and, in the background, the recovery of what `log` holds unfinished; new transactions are served
+  // meanwhile. Fails where a participant cannot be made. `log` and `clock` outlive the engine.
+  static absl::StatusOr<std::unique_ptr<Engine>> Start(const EngineOptions& options, DecisionLog& log,
+                                                       const Clock& clock,
+                                                       std::vector<ParticipantFactory> participants);
+
+  virtual ~Engine() = default;  // stops the shards; what is undecided is aborted by the next process
+
+  virtual void Begin(v1::BeginRequest request, Reply<v1::BeginResponse> reply) = 0;
+  virtual void Enlist(v1::EnlistRequest request, Reply<v1::EnlistResponse> reply) = 0;
+  virtual void Execute(v1::ExecuteRequest request, Reply<v1::ExecuteResponse> reply) = 0;
+  virtual void Commit(v1::CommitRequest request, Reply<v1::CommitResponse> reply) = 0;
+  virtual void Abort(v1::AbortRequest request, Reply<v1::AbortResponse> reply) = 0;
+  virtual void Submit(v1::SubmitRequest request, Reply<v1::SubmitResponse> reply) = 0;
+  virtual void GetTransaction(v1::GetTransactionRequest request, Reply<v1::TransactionDescription> reply) = 0;
+
+  virtual void ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) = 0;
+  virtual void DescribeTransaction(v1::DescribeTransactionRequest request, Reply<v1::TransactionDescription> reply) = 0;
+
+  // Waits until every participant has answered once what it holds under our name, for at most `patience`; participants
+  // that are down by then are checked when they return. FAILED_PRECONDITION where one holds work of another decision
+  // log or of a later epoch under our coordinator name, unless options.adopt. Called once, before serving.
+  virtual absl::Status CheckIdentity(absl::Duration patience) = 0;
+};
+
+}  // namespace assent

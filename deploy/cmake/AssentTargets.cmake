@@ -1,0 +1,62 @@
+# Dependencies found once, and the two kinds of target of this project.
+
+find_package(Threads REQUIRED)
+find_package(absl CONFIG REQUIRED)
+find_package(Protobuf REQUIRED)  # the module, before gRPC: Debian ships no Protobuf config
+find_package(Boost 1.81 REQUIRED)
+find_package(PostgreSQL REQUIRED)
+find_package(RocksDB CONFIG REQUIRED)
+find_package(GTest CONFIG REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(spdlog CONFIG REQUIRED)
+if(NOT ASSENT_CORE_ONLY)
+  find_package(gRPC CONFIG REQUIRED)
+  find_package(benchmark CONFIG REQUIRED)
+endif()
+
+add_library(assent_options INTERFACE)
+target_include_directories(assent_options INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+target_compile_options(assent_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror=switch -Werror=return-type -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
+if(ASSENT_SANITIZE)
+  target_compile_options(assent_options INTERFACE -fsanitize=${ASSENT_SANITIZE} -fno-omit-frame-pointer -g1)
+  target_link_options(assent_options INTERFACE -fsanitize=${ASSENT_SANITIZE})
+endif()
+
+# assent_library(NAME [INSTALLED] SOURCES … DEPS …): a static library of this project.
+function(assent_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:assent_options> ${ARG_DEPS})
+endfunction()
+
+# assent_test(NAME LABEL unit|contract|… SOURCES … DEPS … [FIXTURE servers] [TIMEOUT seconds]): a gtest program,
+# one ctest test a gtest case where LABEL is unit, else one ctest test in all.
+function(assent_test name)
+  cmake_parse_arguments(ARG "" "LABEL;FIXTURE;TIMEOUT" "SOURCES;DEPS;ARGS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:assent_options> ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  foreach(source ${ARG_SOURCES})
+    set_property(GLOBAL APPEND PROPERTY ASSENT_REGISTERED_TESTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+  endforeach()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
+  if(ARG_FIXTURE)
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED ${ARG_FIXTURE})
+  endif()
+endfunction()
+
+# Fails the configuration where a *_test.cc exists that no assent_test names: a test that nobody runs is worse than none.
+function(assent_check_every_test_is_registered)
+  file(GLOB_RECURSE found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*_test.cc)
+  get_property(registered GLOBAL PROPERTY ASSENT_REGISTERED_TESTS)
+  get_property(excused GLOBAL PROPERTY ASSENT_TESTS_OF_OTHER_BUILDS)
+  foreach(file ${found})
+    if(NOT file IN_LIST registered AND NOT file IN_LIST excused)
+      message(FATAL_ERROR "${file} is a test that no assent_test() names: add it to the CMakeLists.txt beside it")
+    endif()
+  endforeach()
+endfunction()
