@@ -1,0 +1,320 @@
+#include "coordinator/server/config.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "coordinator/server/conninfo.h"
+#include "coordinator/server/listen_address.h"
+#include "coordinator/server/nearest_name.h"
+#include "coordinator/server/option_table.h"
+#include "coordinator/server/option_value.h"
+
+namespace assent {
+namespace {
+
+using kafka::KafkaOptions;
+using postgres::PostgresOptions;
+
+// The key that says of which type a [[participant]] is: the reader's, not an adapter's.
+constexpr std::string_view kParticipantType = "type";
+constexpr std::string_view kPostgres = "postgres";
+constexpr std::string_view kKafka = "kafka";
+
+// Where a section of the file stands, and how messages name it.
+struct Section {
+  std::string name;   // "[transactions]"
+  std::string where;  // "assentd.toml:12:1"
+};
+
+std::string FoundValue(const OptionSpec& option, const toml::node& node) {
+  if (const auto* text = node.as_string()) return option.secret ? "another text" : QuoteToml(text->get());
+  if (const auto* number = node.as_integer()) return absl::StrCat(number->get());
+  if (const auto* number = node.as_floating_point()) return absl::StrCat(number->get());
+  if (const auto* boolean = node.as_boolean()) return boolean->get() ? "true" : "false";
+  if (node.is_array()) return "a list";
+  if (node.is_table()) return "a table";
+  return "a date or time";
+}
+
+// Turns one parsed file into a Config, collecting every mistake on the way. Lives for one call of ParseConfig.
+class ConfigReader {
+ public:
+  ConfigReader(std::string_view file_name, const ConfigFlags& flags) : file_name_(file_name), flags_(flags) {}
+
+  absl::StatusOr<Config> Read(std::string_view toml) {
+    const toml::parse_result parsed = toml::parse(toml);
+    if (!parsed) {
+      Mistake(Where(parsed.error().source()), std::string(parsed.error().description()));
+    } else {
+      ReadFile(parsed.table());
+      ApplyFlags();
+      CheckTogether();
+    }
+    if (mistakes_.empty()) return std::move(config_);
+    return absl::InvalidArgumentError(absl::StrJoin(mistakes_, "\n"));
+  }
+
+ private:
+  std::string Where(const toml::source_region& source) const {
+    return absl::StrCat(file_name_, ":", source.begin.line, ":", source.begin.column);
+  }
+
+  void Mistake(const std::string& where, const std::string& what) {
+    mistakes_.push_back(absl::StrCat(where, ": ", what));
+  }
+
+  void ReadFile(const toml::table& file) {
+    const Section top{"the top level", absl::StrCat(file_name_, ":1:1")};
+    ReadOptions(file, top, TopLevelOptions(), config_, {"transactions", "log", "tls", "participant"});
+    ReadSection(file, "transactions", TransactionsOptions());
+    ReadSection(file, "log", LogOptions());
+    ReadSection(file, "tls", TlsOptions());
+    ReadParticipants(file);
+  }
+
+  void ReadSection(const toml::table& file, std::string_view name, std::span<const Option<Config>> options) {
+    const toml::node* node = file.get(name);
+    if (node == nullptr) return;
+    Section section{absl::StrCat("[", std::string(name), "]"), Where(node->source())};
+    where_[std::string(name)] = section.where;
+    if (!node->is_table()) {
+      Mistake(section.where, absl::StrCat("\"", std::string(name), "\" must be a section, ", section.name));
+      return;
+    }
+    ReadOptions(*node->as_table(), section, options, config_, {});
+  }
+
+  // `others`: keys that are legal there and read elsewhere.
+  template <typename Owner>
+  void ReadOptions(const toml::table& table, const Section& section, std::span<const Option<Owner>> options,
+                   Owner& owner, std::vector<std::string_view> others) {
+    for (const auto& [key, node] : table) {
+      if (std::find(others.begin(), others.end(), key.str()) != others.end()) continue;
+      const auto option =
+          std::find_if(options.begin(), options.end(), [&](const auto& o) { return o.name == key.str(); });
+      if (option == options.end()) {
+        UnknownKey(key, section, options, others);
+      } else {
+        where_[std::string(key.str())] = Where(node.source());
+        ReadValue(*option, option->field(owner), node);
+      }
+    }
+    for (const auto& option : options) {
+      if (!option.required || table.contains(option.name)) continue;
+      Mistake(section.where,
+              absl::StrCat(section.name, " lacks \"", std::string(option.name), "\": expected ", ExpectedValue(option),
+                           ", for example ", std::string(option.name), " = ", std::string(option.example)));
+    }
+  }
+
+  template <typename Owner>
+  void UnknownKey(const toml::key& key, const Section& section, std::span<const Option<Owner>> options,
+                  std::vector<std::string_view> names) {
+    for (const auto& option : options) names.push_back(option.name);
+    std::string message = absl::StrCat("unknown key \"", std::string(key.str()), "\" in ", section.name);
+    const std::string nearest = NearestName(key.str(), names);
+    if (!nearest.empty()) absl::StrAppend(&message, "; did you mean \"", nearest, "\"?");
+    std::vector<std::string> known(names.begin(), names.end());
+    Mistake(Where(key.source()), absl::StrCat(message, " Expected one of: ", absl::StrJoin(known, ", ")));
+  }
+
+  void WrongValue(const OptionSpec& option, const toml::node& node) {
+    Mistake(Where(node.source()), absl::StrCat("\"", std::string(option.name), "\" is ", FoundValue(option, node),
+                                               "; expected ", ExpectedValue(option)));
+  }
+
+  void ReadValue(const OptionSpec& option, const OptionField& field, const toml::node& node) {
+    if (option.type == OptionType::kTexts) return ReadTexts(option, *std::get<std::vector<std::string>*>(field), node);
+    bool stored = false;
+    if (const auto* text = node.as_string()) stored = StoreText(option, field, text->get());
+    if (const auto* number = node.as_integer()) stored = StoreCount(option, field, number->get());
+    if (const auto* boolean = node.as_boolean()) stored = StoreBoolean(field, boolean->get());
+    if (!stored) WrongValue(option, node);
+  }
+
+  void ReadTexts(const OptionSpec& option, std::vector<std::string>& texts, const toml::node& node) {
+    const toml::array* list = node.as_array();
+    if (list == nullptr || list->empty()) return WrongValue(option, node);
+    texts.clear();
+    for (const toml::node& element : *list) {
+      const auto* text = element.as_string();
+      if (text == nullptr || !IsValidText(option, text->get())) {
+        WrongValue(option, element);
+      } else {
+        texts.push_back(text->get());
+      }
+    }
+  }
+
+  void ReadParticipants(const toml::table& file) {
+    const toml::node* node = file.get("participant");
+    const toml::array* list = node == nullptr ? nullptr : node->as_array();
+    if (list == nullptr || list->empty() || !list->is_homogeneous(toml::node_type::table)) {
+      Mistake(node == nullptr ? absl::StrCat(file_name_, ":1:1") : Where(node->source()),
+              "no participant: expected at least one [[participant]] section, with a name and a type");
+      return;
+    }
+    for (const toml::node& participant : *list) ReadParticipant(*participant.as_table());
+  }
+
+  void ReadParticipant(const toml::table& table) {
+    const Section section{"[[participant]]", Where(table.source())};
+    const toml::node* type = table.get(kParticipantType);
+    const std::string_view name = type == nullptr ? "" : std::string_view(type->value_or(std::string_view()));
+    if (name == kPostgres) {
+      AddParticipant(table, section, PostgresParticipantOptions());
+    } else if (name == kKafka) {
+      AddParticipant(table, section, KafkaParticipantOptions());
+    } else if (type == nullptr) {
+      Mistake(section.where, "[[participant]] lacks \"type\": expected \"postgres\" or \"kafka\"");
+    } else {
+      Mistake(Where(type->source()),
+              absl::StrCat("\"type\" is ", FoundValue({}, *type), "; expected \"postgres\" or \"kafka\""));
+    }
+  }
+
+  template <typename Options>
+  void AddParticipant(const toml::table& table, const Section& section, std::span<const Option<Options>> options) {
+    Options participant;
+    ReadOptions(table, section, options, participant, {kParticipantType});
+    for (const ParticipantConfig& other : config_.participants) {
+      if (participant.name.empty() || NameOf(other) != participant.name) continue;
+      Mistake(where_["name"], absl::StrCat("two participants are named \"", participant.name,
+                                           "\"; expected a name of its own for each"));
+    }
+    if constexpr (std::is_same_v<Options, PostgresOptions>) WarnOfPassword(participant);
+    config_.participants.emplace_back(std::move(participant));
+  }
+
+  void WarnOfPassword(const PostgresOptions& participant) {
+    if (!HasPassword(participant.conninfo)) return;
+    config_.warnings.push_back(
+        absl::StrCat(where_["conninfo"], ": the conninfo of participant \"", participant.name,
+                     "\" holds a password; put it into a passfile (passfile=… in the conninfo, or PGPASSFILE)"));
+  }
+
+  // The same checks as for the file; messages name the flag.
+  void ApplyFlags() {
+    if (flags_.data_dir) StoreFlag("--data-dir", "data_dir", *flags_.data_dir);
+    if (flags_.log_level) StoreFlag("--log-level", "log_level", *flags_.log_level);
+    config_.engine.adopt = flags_.adopt;
+    if (flags_.listen.empty()) return;
+    config_.listen = flags_.listen;
+    where_["listen"] = "--listen";
+    for (const std::string& address : flags_.listen) {
+      const OptionSpec& option = TopLevelOption("listen");
+      if (!IsValidText(option, address)) {
+        Mistake("--listen", absl::StrCat(QuoteToml(address), "; expected ", std::string(option.expected)));
+      }
+    }
+  }
+
+  void StoreFlag(const std::string& flag, std::string_view name, const std::string& value) {
+    const Option<Config>& option = TopLevelOption(name);
+    if (StoreText(option, option.field(config_), value)) return;
+    Mistake(flag, absl::StrCat(QuoteToml(value), "; expected ", std::string(option.expected)));
+  }
+
+  static const Option<Config>& TopLevelOption(std::string_view name) {
+    const auto options = TopLevelOptions();
+    return *std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.name == name; });
+  }
+
+  std::string WhereIs(const std::string& key, const std::string& section) const {
+    for (const std::string& name : {key, section}) {
+      if (const auto found = where_.find(name); found != where_.end()) return found->second;
+    }
+    return absl::StrCat(file_name_, ":1:1");
+  }
+
+  // What one option alone does not show.
+  void CheckTogether() {
+    if (config_.engine.default_timeout > config_.engine.max_timeout) {
+      Mistake(WhereIs("default_timeout", "transactions"),
+              absl::StrCat("\"default_timeout\" is ", absl::FormatDuration(config_.engine.default_timeout),
+                           "; expected at most \"max_timeout\", which is ",
+                           absl::FormatDuration(config_.engine.max_timeout)));
+    }
+    if (config_.engine.first_retry > config_.engine.last_retry) {
+      Mistake(WhereIs("first_retry", "transactions"),
+              absl::StrCat("\"first_retry\" is ", absl::FormatDuration(config_.engine.first_retry),
+                           "; expected at most \"last_retry\", which is ",
+                           absl::FormatDuration(config_.engine.last_retry)));
+    }
+    CheckTls();
+    CheckListen();
+  }
+
+  void CheckTls() {
+    const TlsFiles& tls = config_.tls;
+    if (tls.certificate.empty() != tls.key.empty() || (!tls.client_ca.empty() && tls.certificate.empty())) {
+      Mistake(WhereIs("tls", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
+    }
+    if (tls.enabled() && config_.insecure) {
+      Mistake(WhereIs("insecure", ""), "\"insecure\" is true beside [tls]; expected one of the two");
+    }
+  }
+
+  void CheckListen() {
+    if (config_.tls.enabled() || config_.insecure) return;
+    for (const std::string& text : config_.listen) {
+      const auto address = ParseListenAddress(text);
+      if (!address || address->kind != ListenAddress::Kind::kNetwork) continue;
+      Mistake(WhereIs("listen", ""),
+              absl::StrCat("\"", text,
+                           "\" can be reached from other machines, and whoever reaches it may run SQL; expected a "
+                           "loopback address or a Unix socket, or [tls] with certificate and key, or insecure = true"));
+    }
+  }
+
+  const std::string file_name_;
+  const ConfigFlags& flags_;
+  Config config_;
+  std::vector<std::string> mistakes_;
+  std::map<std::string, std::string> where_;  // key or section, where it was read last
+};
+
+}  // namespace
+
+const std::string& NameOf(const ParticipantConfig& participant) {
+  return std::visit([](const auto& options) -> const std::string& { return options.name; }, participant);
+}
+
+EngineOptions Config::EngineOptionsFor(std::uint32_t cores) const {
+  EngineOptions options = engine;
+  options.shards = shards != 0 ? shards : std::max(1u, cores / 2);
+  return options;
+}
+
+DecisionLogOptions Config::LogOptions() const {
+  DecisionLogOptions options = log;
+  options.data_dir = data_dir;
+  options.coordinator = coordinator;
+  return options;
+}
+
+absl::StatusOr<Config> ParseConfig(std::string_view toml, std::string_view file_name, const ConfigFlags& flags) {
+  return ConfigReader(file_name, flags).Read(toml);
+}
+
+absl::StatusOr<Config> ReadConfigFile(const std::string& path, const ConfigFlags& flags) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || !text) {
+    return absl::NotFoundError(absl::StrCat(path,
+                                            ": cannot be read. Say where the configuration is with --config "
+                                            "FILE; assentd --print-default-config shows one to start from"));
+  }
+  return ParseConfig(text.str(), path, flags);
+}
+
+}  // namespace assent

@@ -1,0 +1,122 @@
+#include "coordinator/server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "coordinator/server/listen_address.h"
+
+namespace assent {
+namespace {
+
+// Only the reflection service uses gRPC's own thread pool; it is asked by people, seldom.
+constexpr int kMaxPoolThreads = 4;
+
+// A little above the bound that the services check, so that theirs is the message that callers see, up to here.
+int GrpcMessageBound(std::uint64_t max_request_bytes) {
+  const std::uint64_t bound = 2 * max_request_bytes + (1 << 20);
+  return static_cast<int>(std::min<std::uint64_t>(bound, std::numeric_limits<int>::max()));
+}
+
+absl::StatusOr<std::string> ReadPem(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || !text || text.str().find("-----BEGIN ") == std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("[tls] ", path, " cannot be read as a PEM file"));
+  }
+  return text.str();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsFiles& tls) {
+  if (!tls.enabled()) return grpc::InsecureServerCredentials();
+  auto certificate = ReadPem(tls.certificate);
+  if (!certificate.ok()) return certificate.status();
+  auto key = ReadPem(tls.key);
+  if (!key.ok()) return key.status();
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  if (!tls.client_ca.empty()) {
+    auto authority = ReadPem(tls.client_ca);
+    if (!authority.ok()) return authority.status();
+    options.pem_root_certs = *std::move(authority);
+    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+  }
+  options.pem_key_cert_pairs.push_back({*std::move(key), *std::move(certificate)});
+  return grpc::SslServerCredentials(options);
+}
+
+void ConfigureThreadsAndBounds(const ServerOptions& options, grpc::ServerBuilder& builder) {
+  grpc::ResourceQuota quota("assentd");
+  quota.SetMaxThreads(kMaxPoolThreads);
+  builder.SetResourceQuota(quota);
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 1);
+  builder.SetMaxReceiveMessageSize(GrpcMessageBound(options.max_request_bytes));
+  builder.SetMaxSendMessageSize(
+      -1);  // replies are bounded by the participants, and a refused one would hide an outcome
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two processes on one port would each get half the calls
+}
+
+}  // namespace
+
+Server::Server(const ServerOptions& options, Engine& engine)
+    : coordinator_(engine, options.max_request_bytes), admin_(engine) {}
+
+Server::~Server() { Stop(absl::ZeroDuration()); }
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Engine& engine) {
+  auto server = std::unique_ptr<Server>(new Server(options, engine));
+  if (absl::Status listening = server->Listen(options); !listening.ok()) return listening;
+  return server;
+}
+
+absl::Status Server::Listen(const ServerOptions& options) {
+  auto credentials = Credentials(options.tls);
+  if (!credentials.ok()) return credentials.status();
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  ConfigureThreadsAndBounds(options, builder);
+  std::vector<int> ports(options.listen.size(), 0);  // gRPC fills them in; never resized
+  std::vector<ListenAddress> addresses;
+  for (std::size_t i = 0; i < options.listen.size(); ++i) {
+    auto address = ParseListenAddress(options.listen[i]);
+    if (!address) return absl::InvalidArgumentError(absl::StrCat("\"", options.listen[i], "\" is no address"));
+    const bool local = address->kind == ListenAddress::Kind::kUnixSocket;
+    builder.AddListeningPort(address->text, local ? grpc::InsecureServerCredentials() : *credentials, &ports[i]);
+    addresses.push_back(*std::move(address));
+  }
+  builder.RegisterService(&coordinator_);
+  builder.RegisterService(&admin_);
+  server_ = builder.BuildAndStart();
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    if (ports[i] != 0) {
+      addresses_.push_back(addresses[i].WithPort(ports[i]));
+    } else if (server_ == nullptr) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", addresses[i].text,
+                                                 ": the address is in use or not of this machine, or the TLS "
+                                                 "certificate and key do not belong together"));
+    }
+  }
+  if (server_ == nullptr) return absl::UnavailableError("gRPC could not start its server");
+  return absl::OkStatus();
+}
+
+void Server::Stop(absl::Duration patience) {
+  if (server_ == nullptr) return;
+  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + patience));
+  server_->Wait();
+  server_.reset();
+}
+
+}  // namespace assent
