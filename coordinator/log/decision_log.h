@@ -45,7 +45,7 @@ class DecisionLog {
   virtual const LogStart& start() const = 0;
 
   // Makes a decision durable, then runs `done`. Decisions become durable in the order of the calls of one thread, in
-  // groups. At most one for each transaction, ever.
+  // groups. At most one for each transaction, ever. An abort has nothing to finish: it has ended with its decision.
   virtual void Decide(const v1::DecisionRecord& decision, Done done) = 0;
 
   // Notes that every branch of a decided transaction has ended. Rides with the next group; `done` runs when it is
@@ -60,12 +60,18 @@ class DecisionLog {
   // are reserved ahead, and running out of one is a CHECK.
   virtual std::uint64_t NextSequence() = 0;
 
+  // The highest sequence given out so far, in this epoch or an earlier one.
+  virtual std::uint64_t last_sequence() const = 0;
+
   // False: no decision under this request_id is in the log. True: perhaps; ask FindRequest(). Does no I/O.
   virtual bool RequestMayExist(std::string_view request_id) const = 0;
 
   // What the log knows of a transaction or a request; nothing where there is no record.
   virtual void FindTransaction(const TxnId& txn, FindDone done) = 0;
   virtual void FindRequest(std::string_view request_id, FindDone done) = 0;
+
+  // Waits until every call so far has completed: afterwards no completion runs or will run. For a caller that ends.
+  virtual void Drain() = 0;
 
   // Transactions with a smaller sequence are forgotten where they have no record. Rises as outcomes are pruned.
   virtual std::uint64_t forgotten_before() const = 0;

@@ -1,0 +1,267 @@
+// The end of a transaction: Commit, Abort, Submit, and asking what became of it.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
+#include "coordinator/engine/request_hash.h"
+#include "coordinator/engine/shard.h"
+
+namespace assent {
+namespace {
+
+Milestone MilestoneOf(v1::Wait wait) {
+  switch (wait) {
+    case v1::DECIDED:
+      return Milestone::kDecided;
+    case v1::COMPLETED:
+      return Milestone::kCompleted;
+    default:  // an open enum: later clients may know more values
+      return Milestone::kDatabasesCommitted;
+  }
+}
+
+template <typename Response>
+Response CommittedResponse(const TxnId& id, const std::vector<std::string>& heuristic_branches) {
+  Response response;
+  response.set_txn_id(id.ToString());
+  response.set_outcome(v1::COMMITTED);
+  for (const std::string& branch : heuristic_branches) response.add_heuristic_branches(branch);
+  return response;
+}
+
+v1::AbortResponse AbortedResponse(const TxnId& id) {
+  v1::AbortResponse response;
+  response.set_txn_id(id.ToString());
+  response.set_outcome(v1::ABORTED);
+  return response;
+}
+
+}  // namespace
+
+// ---- Commit ---------------------------------------------------------------------------------------------------------
+
+void Shard::Commit(v1::CommitRequest request, Answer<v1::CommitResponse> answer) {
+  const std::string txn_id = request.txn_id();
+  WithTransaction(
+      txn_id, std::move(answer),
+      [this, &request](const TransactionPtr& transaction, Answer<v1::CommitResponse> reply) {
+        if (transaction->state.phase == protocol::Phase::kActive) {
+          if (const absl::Status same = CheckOperationsSeen(*transaction, request); !same.ok()) return reply(same);
+        }
+        runner_.Feed(transaction, protocol::CommitAsked{});
+        runner_.WhenReached(
+            transaction, MilestoneOf(request.wait()), [transaction, reply = std::move(reply)]() mutable {
+              if (transaction->aborted) return reply(WithFailure(absl::StatusCode::kAborted, transaction->failure));
+              reply(CommittedResponse<v1::CommitResponse>(transaction->id, transaction->heuristic_branches));
+            });
+      },
+      [](EndedTransaction ended, Answer<v1::CommitResponse> reply) {
+        if (ended.outcome != v1::COMMITTED) return reply(StatusOfEnded(ended));
+        reply(CommittedResponse<v1::CommitResponse>(ended.id, ended.heuristic_branches));
+      });
+}
+
+absl::Status Shard::CheckOperationsSeen(const Transaction& transaction, const v1::CommitRequest& request) const {
+  for (const auto& [name, seen] : request.operations()) {
+    const auto branch = std::find_if(transaction.branches.begin(), transaction.branches.end(),
+                                     [&name = name](const BranchRun& run) { return run.name == name; });
+    const std::size_t executed = branch == transaction.branches.end() ? 0 : branch->operations.size();
+    if (branch != transaction.branches.end() && static_cast<std::int64_t>(executed) == seen) continue;
+    return WithFailure(absl::StatusCode::kFailedPrecondition,
+                       Failure(transaction, v1::UNDECIDED,
+                               absl::StrCat("the caller counts ", seen, " operations in branch \"", name.substr(0, 80),
+                                            "\", the coordinator ", executed,
+                                            branch == transaction.branches.end() ? " (not enlisted)" : "",
+                                            ": repeat the missing ones, or Abort")));
+  }
+  return absl::OkStatus();
+}
+
+// ---- Abort ----------------------------------------------------------------------------------------------------------
+
+void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
+  const auto if_running = [this, reason = request.reason()](const TransactionPtr& transaction,
+                                                            Answer<v1::AbortResponse> reply) {
+    runner_.FeedFailure(
+        transaction, protocol::AbortAsked{},
+        Failure(*transaction, v1::ABORTED,
+                reason.empty() ? "the caller asked for it" : absl::StrCat("the caller asked for it: ", reason)));
+    runner_.WhenReached(transaction, Milestone::kDecided, [this, transaction, reply = std::move(reply)]() mutable {
+      if (transaction->aborted) return reply(AbortedResponse(transaction->id));
+      reply(WithFailure(absl::StatusCode::kFailedPrecondition,
+                        Failure(*transaction, v1::COMMITTED,
+                                absl::StrCat("transaction ", transaction->id.ToString(),
+                                             " is decided: it commits, and can no longer be aborted"))));
+    });
+  };
+  const auto if_ended = [](EndedTransaction ended, Answer<v1::AbortResponse> reply) {
+    if (ended.outcome == v1::ABORTED) return reply(AbortedResponse(ended.id));
+    reply(StatusOfEnded(ended));
+  };
+  if (request.id_case() == v1::AbortRequest::kTxnId) {
+    return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
+  }
+  const std::string request_id = request.request_id();
+  ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](
+                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+    if (running) return if_running(running, std::move(answer));
+    if (ended) return if_ended(std::move(*ended), std::move(answer));
+    // A transaction without branches bears the request_id, so that the durable abort bars whatever comes under it.
+    if_running(Create(request_id, "", {}, {}), std::move(answer));
+  });
+}
+
+// ---- Submit ---------------------------------------------------------------------------------------------------------
+
+absl::Status Shard::CheckSubmit(v1::SubmitRequest& request) const {
+  if (request.ByteSizeLong() > options_.max_request_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the request has ", request.ByteSizeLong(),
+                     " bytes, more than transactions.max_request_bytes = ", options_.max_request_bytes));
+  }
+  if (static_cast<std::uint32_t>(request.branches_size()) > options_.max_branches) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        request.branches_size(), " branches are more than transactions.max_branches = ", options_.max_branches));
+  }
+  absl::flat_hash_set<std::string> names;
+  for (v1::SubmitBranch& branch : *request.mutable_branches()) {
+    if (branch.branch().empty()) branch.set_branch(branch.participant());
+    if (const absl::Status valid = CheckBranch(branch.participant(), branch.branch()); !valid.ok()) return valid;
+    if (!names.insert(branch.branch()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("two branches are named \"", branch.branch(), "\"; give each its own name"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer) {
+  absl::Status valid = CheckNew(request.request_id(), request.timeout(), request.labels(), request.has_first_attempt(),
+                                request.first_attempt());
+  if (request.request_id().empty()) {
+    if (valid.ok()) valid = CheckSubmit(request);
+    if (!valid.ok()) return answer(valid);
+    return RunSubmit(std::move(request), "", std::move(answer));
+  }
+  if (!valid.ok()) return answer(valid);
+  std::string hash = HashOfRequest(request);
+  const std::string request_id = request.request_id();
+  ResolveRequest(request_id, [this, request = std::move(request), hash = std::move(hash), answer = std::move(answer)](
+                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+    if (!running && !ended) {
+      const absl::Status fits = CheckSubmit(request);
+      return fits.ok() ? RunSubmit(std::move(request), hash, std::move(answer)) : answer(fits);
+    }
+    const absl::Status same = CheckSameRequest(request.request_id(), hash, running.get(), ended);
+    if (!same.ok()) return answer(same);
+    if (running) return AnswerSubmit(running, request.wait(), std::move(answer));
+    if (ended->outcome != v1::COMMITTED) return answer(StatusOfEnded(*ended));
+    auto response = CommittedResponse<v1::SubmitResponse>(ended->id, ended->heuristic_branches);
+    response.set_results_omitted(true);
+    answer(std::move(response));
+  });
+}
+
+void Shard::RunSubmit(v1::SubmitRequest request, const std::string& request_hash, Answer<v1::SubmitResponse> answer) {
+  if (const absl::Status room = CheckRoom(); !room.ok()) return answer(room);
+  const TransactionPtr transaction = Create(request.request_id(), request_hash, request.timeout(), request.labels());
+  for (const v1::SubmitBranch& branch : request.branches()) {
+    const absl::Status added = AddBranch(transaction, branch.participant(), branch.branch(), branch.options());
+    if (added.ok()) continue;
+    // Nothing was done yet, and a corrected request may come under the same id: this one leaves no trace.
+    transaction->state.abort_is_recorded = false;
+    requests_.erase(transaction->request_id);
+    transaction->request_id.clear();
+    v1::TransactionFailure failure = Failure(*transaction, v1::ABORTED, std::string(added.message()));
+    failure.set_branch(branch.branch());
+    runner_.FeedFailure(transaction, protocol::AbortAsked{}, failure);
+    return answer(WithFailure(added.code(), failure));
+  }
+  for (int i = 0; i < request.branches_size(); ++i) {
+    for (v1::Operation& operation : *request.mutable_branches(i)->mutable_operations()) {
+      // A failure is fed to the protocol by the runner, and answered when the transaction has aborted.
+      runner_.Execute(transaction, static_cast<std::uint32_t>(i), 0, std::move(operation),
+                      [](const ExecuteOutcome&) {});
+    }
+  }
+  // Asked for before the work has returned: each branch prepares in the same round trip as its work, where it can.
+  runner_.Feed(transaction, protocol::CommitAsked{});
+  AnswerSubmit(transaction, request.wait(), std::move(answer));
+}
+
+void Shard::AnswerSubmit(const TransactionPtr& transaction, v1::Wait wait, Answer<v1::SubmitResponse> answer) {
+  runner_.WhenReached(transaction, MilestoneOf(wait), [transaction, answer = std::move(answer)]() mutable {
+    if (transaction->aborted) return answer(WithFailure(absl::StatusCode::kAborted, transaction->failure));
+    auto response = CommittedResponse<v1::SubmitResponse>(transaction->id, transaction->heuristic_branches);
+    response.set_results_omitted(transaction->in_log);
+    for (const BranchRun& run : transaction->branches) {
+      if (transaction->in_log) break;
+      v1::BranchResult& branch = *response.add_branches();
+      branch.set_branch(run.name);
+      for (const OperationSlot& operation : run.operations) {
+        *branch.add_results() = operation.outcome.result;
+        if (operation.dropped) response.set_results_omitted(true);
+      }
+    }
+    answer(std::move(response));
+  });
+}
+
+// ---- Asking ---------------------------------------------------------------------------------------------------------
+
+void Shard::GetTransaction(v1::GetTransactionRequest request, Answer<v1::TransactionDescription> answer) {
+  const auto if_running = [this](const TransactionPtr& transaction, Answer<v1::TransactionDescription> reply) {
+    // An abort that must be durable before anybody hears of it is waited for.
+    if (transaction->state.phase == protocol::Phase::kAborting && !transaction->aborted) {
+      return runner_.WhenReached(transaction, Milestone::kDecided,
+                                 [transaction, reply = std::move(reply)]() mutable { reply(Describe(*transaction)); });
+    }
+    reply(Describe(*transaction));
+  };
+  const auto if_ended = [](EndedTransaction ended, Answer<v1::TransactionDescription> reply) {
+    if (ended.outcome == v1::NEVER_EXISTED) return reply(StatusOfEnded(ended));
+    reply(Describe(ended));
+  };
+  if (request.id_case() == v1::GetTransactionRequest::kTxnId) {
+    return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
+  }
+  const std::string request_id = request.request_id();
+  ResolveRequest(request_id, [request_id, if_running, if_ended, answer = std::move(answer)](
+                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+    if (running) return if_running(running, std::move(answer));
+    if (ended) return if_ended(std::move(*ended), std::move(answer));
+    v1::TransactionFailure failure;
+    failure.set_outcome(v1::NEVER_EXISTED);
+    failure.set_reason(absl::StrCat("no transaction is known under request_id \"", request_id,
+                                    "\": it never came, left no decision before a crash, or is older than "
+                                    "transactions.outcome_retention"));
+    answer(WithFailure(absl::StatusCode::kNotFound, failure));
+  });
+}
+
+std::vector<v1::TransactionDescription> Shard::List(const v1::ListTransactionsRequest& request, std::uint64_t after,
+                                                    std::size_t limit) const {
+  std::vector<v1::TransactionDescription> listed;
+  const absl::Time began_before =
+      clock_.Now() - absl::Seconds(request.older_than().seconds()) - absl::Nanoseconds(request.older_than().nanos());
+  for (auto it = transactions_.upper_bound(after); it != transactions_.end() && listed.size() < limit; ++it) {
+    if (it->second->began > began_before) continue;
+    v1::TransactionDescription description = Describe(*it->second);
+    const auto has_participant = [&](const v1::BranchDescription& branch) {
+      return branch.participant() == request.participant();
+    };
+    if (!request.participant().empty() &&
+        std::none_of(description.branches().begin(), description.branches().end(), has_participant)) {
+      continue;
+    }
+    const auto& states = request.states();
+    if (!states.empty() && std::find(states.begin(), states.end(), description.state()) == states.end()) continue;
+    listed.push_back(std::move(description));
+  }
+  return listed;
+}
+
+}  // namespace assent

@@ -1,0 +1,287 @@
+#include "coordinator/engine/runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+
+namespace assent {
+
+using protocol::Action;
+using protocol::ActionKind;
+using protocol::BranchPhase;
+using protocol::Phase;
+
+v1::TransactionFailure FailureOfBranch(const TxnId& txn, const BranchRun& branch, const BranchError& error) {
+  v1::TransactionFailure failure;
+  failure.set_txn_id(txn.ToString());
+  failure.set_outcome(v1::UNDECIDED);
+  failure.set_branch(branch.name);
+  failure.set_sqlstate(error.sqlstate);
+  failure.set_kafka_error(error.kafka_error);
+  failure.set_kafka_error_name(error.kafka_error_name);
+  failure.set_retryable(error.retryable);
+  failure.set_reason(
+      absl::StrCat("branch \"", branch.name, "\" (participant \"", branch.participant_name, "\"): ", error.message));
+  return failure;
+}
+
+Runner::Runner(const EngineOptions& options, DecisionLog& log, const Clock& clock, Scheduler& scheduler,
+               std::function<void(const TransactionPtr&)> retired)
+    : options_(options), log_(log), clock_(clock), scheduler_(scheduler), retired_(std::move(retired)) {}
+
+void Runner::Feed(const TransactionPtr& transaction, protocol::Event event) {
+  transaction->pending_events.push_back(event);
+  if (transaction->handling_events) return;
+  transaction->handling_events = true;
+  for (std::size_t i = 0; i < transaction->pending_events.size(); ++i) {
+    protocol::Step step = Transition(transaction->state, transaction->pending_events[i]);
+    transaction->state = std::move(step.next);
+    for (const Action& action : step.actions) Do(transaction, action);
+  }
+  transaction->pending_events.clear();
+  transaction->handling_events = false;
+}
+
+void Runner::FeedFailure(const TransactionPtr& transaction, protocol::Event event, v1::TransactionFailure failure) {
+  // The first failure is the cause; what follows are its effects.
+  if (transaction->IsUndecided() && transaction->failure.reason().empty()) transaction->failure = std::move(failure);
+  Feed(transaction, event);
+}
+
+void Runner::Do(const TransactionPtr& transaction, const Action& action) {
+  switch (action.kind) {
+    case ActionKind::kPrepareBranch:
+      return PrepareBranch(transaction, action.branch);
+    case ActionKind::kWriteDecision:
+      scheduler_.Cancel(transaction->deadline_timer);
+      return WriteDecision(transaction, v1::COMMITTED);
+    case ActionKind::kWriteAbort:
+      return WriteDecision(transaction, v1::ABORTED);
+    case ActionKind::kCommitBranch:
+    case ActionKind::kAbortBranch:
+      return FinishBranch(transaction, action.branch);
+    case ActionKind::kWriteEnd:
+      return log_.End(transaction->id, [this, transaction] {
+        scheduler_.Post([this, transaction] { Feed(transaction, protocol::EndDurable{}); });
+      });
+    case ActionKind::kForgetBranch: {
+      const BranchRun& branch = transaction->branches[action.branch];
+      if (branch.participant != nullptr) branch.participant->Forget(transaction->Branch(action.branch), branch.token);
+      return;
+    }
+    case ActionKind::kAnnounceDecided:
+      return Reach(transaction, Milestone::kDecided);
+    case ActionKind::kAnnounceDatabasesCommitted:
+      return Reach(transaction, Milestone::kDatabasesCommitted);
+    case ActionKind::kAnnounceCompleted:
+      return Reach(transaction, Milestone::kCompleted);
+    case ActionKind::kAnnounceAborted:
+      scheduler_.Cancel(transaction->deadline_timer);
+      transaction->aborted = true;
+      transaction->failure.set_outcome(v1::ABORTED);
+      return RunWaiters(transaction);
+    case ActionKind::kRetire:
+      scheduler_.Cancel(transaction->deadline_timer);
+      return retired_(transaction);
+  }
+}
+
+// ---- Work and votes -------------------------------------------------------------------------------------------------
+
+void Runner::Execute(const TransactionPtr& transaction, std::uint32_t branch, std::uint64_t fingerprint,
+                     v1::Operation operation, absl::AnyInvocable<void(const ExecuteOutcome&)> done) {
+  BranchRun& run = transaction->branches[branch];
+  const std::size_t number = run.operations.size();
+  run.operations.emplace_back().fingerprint = fingerprint;
+  run.operations.back().waiters.push_back(std::move(done));
+  Feed(transaction, protocol::WorkStarted{branch});
+  run.participant->Execute(transaction->Branch(branch), std::move(operation),
+                           [this, transaction, branch, number](ExecuteOutcome outcome) {
+                             OperationSlot& slot = transaction->branches[branch].operations[number];
+                             const bool ok = outcome.ok;
+                             v1::TransactionFailure failure;
+                             if (!ok) {
+                               failure = FailureOfBranch(transaction->id, transaction->branches[branch], outcome.error);
+                             }
+                             StoreReply(*transaction, slot, std::move(outcome));
+                             auto waiters = std::exchange(slot.waiters, {});
+                             for (auto& waiter : waiters) waiter(slot.outcome);
+                             if (ok || transaction->state.phase != Phase::kPreparing) {
+                               Feed(transaction, protocol::WorkReturned{branch, ok});
+                             } else {
+                               FeedFailure(transaction, protocol::WorkReturned{branch, ok}, std::move(failure));
+                             }
+                           });
+}
+
+void Runner::StoreReply(Transaction& transaction, OperationSlot& slot, ExecuteOutcome outcome) {
+  slot.outcome = std::move(outcome);
+  slot.completed = true;
+  transaction.stored_reply_bytes += slot.outcome.result.ByteSizeLong();
+  if (transaction.stored_reply_bytes <= options_.max_stored_reply_bytes) return;
+  for (BranchRun& branch : transaction.branches) {
+    for (OperationSlot& old : branch.operations) {
+      if (transaction.stored_reply_bytes <= options_.max_stored_reply_bytes) return;
+      if (&old == &slot || !old.completed || old.dropped) continue;
+      transaction.stored_reply_bytes -= old.outcome.result.ByteSizeLong();
+      old.outcome.result.Clear();
+      old.dropped = true;
+    }
+  }
+}
+
+void Runner::PrepareBranch(const TransactionPtr& transaction, std::uint32_t branch) {
+  BranchRun& run = transaction->branches[branch];
+  run.waits_for = "its vote";
+  run.participant->Prepare(transaction->Branch(branch), [this, transaction, branch](Vote vote) {
+    HandleVote(transaction, branch, std::move(vote));
+  });
+}
+
+void Runner::HandleVote(const TransactionPtr& transaction, std::uint32_t branch, Vote vote) {
+  BranchRun& run = transaction->branches[branch];
+  run.token = std::move(vote.token);
+  run.waits_for.clear();
+  switch (vote.kind) {
+    case Vote::Kind::kYes:
+      return Feed(transaction, protocol::Voted{branch, protocol::VoteKind::kYes});
+    case Vote::Kind::kReadOnly:
+      return Feed(transaction, protocol::Voted{branch, protocol::VoteKind::kReadOnly});
+    case Vote::Kind::kNo:
+      return FeedFailure(transaction, protocol::Voted{branch, protocol::VoteKind::kNo},
+                         FailureOfBranch(transaction->id, run, vote.error));
+    case Vote::Kind::kUnknown:
+      return FeedFailure(transaction, protocol::Voted{branch, protocol::VoteKind::kUnknown},
+                         FailureOfBranch(transaction->id, run, vote.error));
+  }
+}
+
+// ---- Decisions ------------------------------------------------------------------------------------------------------
+
+void Runner::WriteDecision(const TransactionPtr& transaction, v1::Outcome outcome) {
+  v1::DecisionRecord record;
+  record.set_txn_id(transaction->id.ToString());
+  record.set_outcome(outcome);
+  record.set_request_id(transaction->request_id);
+  record.set_request_hash(transaction->request_hash);
+  record.set_decided_at_us(absl::ToUnixMicros(clock_.Now()));
+  if (outcome == v1::COMMITTED) {
+    for (std::uint32_t i = 0; i < transaction->branches.size(); ++i) {
+      if (transaction->state.branches[i].phase != BranchPhase::kPrepared) continue;
+      v1::BranchRecord& branch = *record.add_branches();
+      branch.set_branch(transaction->branches[i].name);
+      branch.set_participant(transaction->branches[i].participant_name);
+      branch.set_token(transaction->branches[i].token);
+    }
+    log_.Decide(record, [this, transaction] {
+      scheduler_.Post([this, transaction] { Feed(transaction, protocol::DecisionDurable{}); });
+    });
+  } else {
+    *record.mutable_failure() = transaction->failure;
+    record.mutable_failure()->set_outcome(v1::ABORTED);
+    log_.Decide(record, [this, transaction] {
+      scheduler_.Post([this, transaction] { Feed(transaction, protocol::AbortDurable{}); });
+    });
+  }
+}
+
+// ---- Phase two ------------------------------------------------------------------------------------------------------
+
+void Runner::FinishBranch(const TransactionPtr& transaction, std::uint32_t branch) {
+  BranchRun& run = transaction->branches[branch];
+  run.retry = 0;
+  if (run.participant == nullptr) {
+    run.waits_for = absl::StrCat("participant \"", run.participant_name,
+                                 "\", which the configuration no longer names: name it again to finish this branch");
+    return;
+  }
+  ++run.attempts;
+  auto done = [this, transaction, branch](Finish finish) { HandleFinish(transaction, branch, std::move(finish)); };
+  if (transaction->state.branches[branch].phase == BranchPhase::kCommitting) {
+    run.participant->Commit(transaction->Branch(branch), run.token, std::move(done));
+  } else {
+    run.participant->Abort(transaction->Branch(branch), run.token, std::move(done));
+  }
+}
+
+void Runner::HandleFinish(const TransactionPtr& transaction, std::uint32_t branch, Finish finish) {
+  BranchRun& run = transaction->branches[branch];
+  switch (finish.kind) {
+    case Finish::Kind::kDone:
+      run.waits_for.clear();
+      return Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kAsTold});
+    case Finish::Kind::kRetry:
+      run.waits_for = std::move(finish.message);
+      run.retry = scheduler_.After(RetryDelay(run.attempts),
+                                   [this, transaction, branch] { FinishBranch(transaction, branch); });
+      return;
+    case Finish::Kind::kHeuristic:
+      return RecordHeuristic(transaction, branch, std::move(finish.message));
+  }
+}
+
+void Runner::RecordHeuristic(const TransactionPtr& transaction, std::uint32_t branch, std::string what) {
+  const BranchRun& run = transaction->branches[branch];
+  const bool commits = transaction->state.branches[branch].phase == BranchPhase::kCommitting;
+  v1::HeuristicRecord record;
+  record.set_txn_id(transaction->id.ToString());
+  record.set_branch(run.name);
+  record.set_participant(run.participant_name);
+  record.set_token(run.token);
+  record.set_decided(commits ? v1::COMMITTED : v1::ABORTED);
+  record.set_what(std::move(what));
+  record.set_found_at_us(absl::ToUnixMicros(clock_.Now()));
+  log_.RecordHeuristic(record, [this, transaction, branch, message = record.what()] {
+    scheduler_.Post([this, transaction, branch, message] {
+      transaction->branches[branch].waits_for = message;
+      transaction->heuristic_branches.push_back(transaction->branches[branch].name);
+      Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kHeuristic});
+    });
+  });
+}
+
+void Runner::RetryNow(const TransactionPtr& transaction, const Participant* participant) {
+  for (std::uint32_t i = 0; i < transaction->branches.size(); ++i) {
+    BranchRun& run = transaction->branches[i];
+    if (run.participant != participant || run.retry == 0) continue;
+    scheduler_.Cancel(run.retry);
+    FinishBranch(transaction, i);
+  }
+}
+
+absl::Duration Runner::RetryDelay(int attempts) {
+  const absl::Duration doubled = options_.first_retry * (1 << std::min(attempts - 1, 20));
+  const absl::Duration bounded = std::min(doubled, options_.last_retry);
+  // Between half and the whole: what failed together does not come back together.
+  const double spread =
+      0.5 + 0.5 * static_cast<double>(jitter_() - jitter_.min()) / static_cast<double>(jitter_.max() - jitter_.min());
+  return bounded * spread;
+}
+
+// ---- Waiters --------------------------------------------------------------------------------------------------------
+
+void Runner::WhenReached(const TransactionPtr& transaction, Milestone milestone, absl::AnyInvocable<void()> then) {
+  if (transaction->aborted || transaction->reached >= milestone) return then();
+  transaction->waiters.emplace_back(milestone, std::move(then));
+}
+
+void Runner::Reach(const TransactionPtr& transaction, Milestone milestone) {
+  ASSENT_CHECK(!transaction->aborted, "an aborted transaction is announced as committed");
+  transaction->reached = std::max(transaction->reached, milestone);
+  RunWaiters(transaction);
+}
+
+void Runner::RunWaiters(const TransactionPtr& transaction) {
+  auto waiters = std::exchange(transaction->waiters, {});
+  for (auto& [milestone, then] : waiters) {
+    if (transaction->aborted || transaction->reached >= milestone) {
+      then();
+    } else {
+      transaction->waiters.emplace_back(milestone, std::move(then));
+    }
+  }
+}
+
+}  // namespace assent

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <random>
+
+#include "base/clock.h"
+#include "coordinator/engine/engine.h"
+#include "coordinator/engine/scheduler.h"
+#include "coordinator/engine/transaction.h"
+#include "coordinator/log/decision_log.h"
+
+namespace assent {
+
+// Carries transactions through the protocol: feeds events to Transition(), does the actions it answers with, and feeds
+// what comes of them back. It decides nothing.
+//
+// Owned by a shard, used on its thread only; the log, the scheduler and the participants outlive it.
+class Runner {
+ public:
+  // `retired` runs when nothing is left to do for a transaction.
+  Runner(const EngineOptions& options, DecisionLog& log, const Clock& clock, Scheduler& scheduler,
+         std::function<void(const TransactionPtr&)> retired);
+
+  // An event happened. May be called from within an action.
+  void Feed(const TransactionPtr& transaction, protocol::Event event);
+
+  // As Feed(), for an event that may abort: `failure` becomes the reason if it does.
+  void FeedFailure(const TransactionPtr& transaction, protocol::Event event, v1::TransactionFailure failure);
+
+  // Does an operation in a branch; `done` gets its answer. The transaction is active.
+  void Execute(const TransactionPtr& transaction, std::uint32_t branch, std::uint64_t fingerprint,
+               v1::Operation operation, absl::AnyInvocable<void(const ExecuteOutcome&)> done);
+
+  // Runs `then` as soon as the transaction has reached `milestone` or is aborted; at once if it has.
+  void WhenReached(const TransactionPtr& transaction, Milestone milestone, absl::AnyInvocable<void()> then);
+
+  // Repeats at once what waits for its next attempt at `participant`, which has come back.
+  void RetryNow(const TransactionPtr& transaction, const Participant* participant);
+
+ private:
+  void Do(const TransactionPtr& transaction, const protocol::Action& action);
+  void PrepareBranch(const TransactionPtr& transaction, std::uint32_t branch);
+  void HandleVote(const TransactionPtr& transaction, std::uint32_t branch, Vote vote);
+  void FinishBranch(const TransactionPtr& transaction, std::uint32_t branch);
+  void HandleFinish(const TransactionPtr& transaction, std::uint32_t branch, Finish finish);
+  void RecordHeuristic(const TransactionPtr& transaction, std::uint32_t branch, std::string what);
+  void WriteDecision(const TransactionPtr& transaction, v1::Outcome outcome);
+  void Reach(const TransactionPtr& transaction, Milestone milestone);
+  void RunWaiters(const TransactionPtr& transaction);
+  void StoreReply(Transaction& transaction, OperationSlot& slot, ExecuteOutcome outcome);
+  absl::Duration RetryDelay(int attempts);
+
+  const EngineOptions& options_;
+  DecisionLog& log_;
+  const Clock& clock_;
+  Scheduler& scheduler_;
+  std::function<void(const TransactionPtr&)> retired_;
+  std::minstd_rand jitter_;  // spreads retries; nothing depends on its values
+};
+
+// The reason that an error of a branch gives, for callers.
+v1::TransactionFailure FailureOfBranch(const TxnId& txn, const BranchRun& branch, const BranchError& error);
+
+}  // namespace assent

@@ -1,0 +1,361 @@
+#include "coordinator/engine/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "coordinator/engine/request_hash.h"
+#include "coordinator/engine/sweep.h"
+
+namespace assent {
+namespace {
+
+constexpr std::size_t kMaxRequestIdBytes = 128;
+constexpr int kMaxLabels = 32;
+constexpr std::size_t kMaxLabelBytes = 256;
+
+absl::Duration ToDuration(const google::protobuf::Duration& proto) {
+  return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+}
+
+absl::Time ToTime(const google::protobuf::Timestamp& proto) {
+  return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+}
+
+}  // namespace
+
+// ---- Start and end --------------------------------------------------------------------------------------------------
+
+Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, DecisionLog& log, const Clock& clock,
+             Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants)
+    : options_(options),
+      place_(place),
+      routing_(routing),
+      log_(log),
+      clock_(clock),
+      scheduler_(scheduler),
+      participants_(std::move(participants)),
+      runner_(options, log, clock, scheduler, [this](const TransactionPtr& transaction) { Retire(transaction); }),
+      sweep_(std::make_unique<Sweep>(*this)) {}
+
+Shard::~Shard() = default;
+
+void Shard::Start() {
+  absl::flat_hash_map<std::string, std::vector<std::string>> unfinished_tokens;
+  for (const v1::DecisionRecord& record : log_.start().unfinished) {
+    for (const v1::BranchRecord& branch : record.branches()) {
+      unfinished_tokens[branch.participant()].push_back(branch.token());
+    }
+  }
+  for (const auto& participant : participants_) {
+    participant->Start(unfinished_tokens[std::string(participant->name())],
+                       [this, p = participant.get()] { ParticipantReturned(p); });
+  }
+  for (const v1::DecisionRecord& record : log_.start().unfinished) {
+    if (routing_.ShardOf(record) == place_.index) FinishDecision(record);
+  }
+}
+
+void Shard::FinishDecision(const v1::DecisionRecord& record) {
+  auto transaction = std::make_shared<Transaction>();
+  const auto id = ParseTxnId(record.txn_id());
+  ASSENT_CHECK(id.has_value(), "the log holds a decision under an id that is none");
+  transaction->id = *id;
+  transaction->request_id = record.request_id();
+  transaction->request_hash = record.request_hash();
+  transaction->began = absl::InfinitePast();
+  transaction->deadline = absl::InfiniteFuture();
+  transaction->in_log = true;
+  absl::InlinedVector<protocol::BranchKind, 2> kinds;
+  for (const v1::BranchRecord& branch : record.branches()) {
+    Participant* const participant = FindParticipant(branch.participant());
+    const bool broker = participant != nullptr && participant->kind() == ParticipantKind::kBroker;
+    kinds.push_back(broker ? protocol::BranchKind::kBroker : protocol::BranchKind::kDatabase);
+    transaction->branches.push_back(BranchRun{.name = branch.branch(),
+                                              .participant_name = branch.participant(),
+                                              .participant = participant,
+                                              .token = branch.token()});
+  }
+  transaction->state = protocol::DecidedInTheLog(kinds);
+  transactions_[id->sequence] = transaction;
+  if (!transaction->request_id.empty()) requests_[transaction->request_id] = id->sequence;
+  runner_.Feed(transaction, protocol::DecisionDurable{});
+}
+
+void Shard::Retire(const TransactionPtr& transaction) {
+  // A sweep's transaction lives beside those of callers.
+  if (transaction->found_by_sweep) {
+    orphans_.erase(transaction->Branch(0).ToGid());
+    return;
+  }
+  transactions_.erase(transaction->id.sequence);
+  Remember({.id = transaction->id,
+            .outcome = transaction->aborted ? v1::ABORTED : v1::COMMITTED,
+            .request_id = transaction->request_id,
+            .request_hash = transaction->request_hash,
+            .failure = transaction->failure,
+            .heuristic_branches = transaction->heuristic_branches});
+}
+
+void Shard::Remember(EndedTransaction ended) {
+  const std::uint64_t sequence = ended.id.sequence;
+  remembered_order_.push_back(sequence);
+  remembered_.emplace(sequence, std::move(ended));
+  const std::size_t bound = std::max<std::size_t>(1, options_.max_remembered / place_.count);
+  while (remembered_order_.size() > bound) {
+    const auto oldest = remembered_.find(remembered_order_.front());
+    remembered_order_.pop_front();
+    if (oldest == remembered_.end()) continue;
+    const auto request = requests_.find(oldest->second.request_id);
+    if (request != requests_.end() && request->second == oldest->first) requests_.erase(request);
+    remembered_.erase(oldest);
+  }
+}
+
+void Shard::ParticipantReturned(Participant* participant) {
+  std::vector<TransactionPtr> running;
+  for (const auto& [sequence, transaction] : transactions_) running.push_back(transaction);
+  for (const auto& [gid, transaction] : orphans_) running.push_back(transaction);
+  for (const TransactionPtr& transaction : running) runner_.RetryNow(transaction, participant);
+  sweep_->ParticipantReturned(participant);
+}
+
+// ---- Finding --------------------------------------------------------------------------------------------------------
+
+TransactionPtr Shard::FindRunning(const TxnId& id) const {
+  const auto found = transactions_.find(id.sequence);
+  return found != transactions_.end() && found->second->id == id ? found->second : nullptr;
+}
+
+void Shard::ResolveEnded(const TxnId& id, ResolveDone done) {
+  EndedTransaction ended{.id = id, .outcome = v1::NEVER_EXISTED};
+  const LogStart& start = log_.start();
+  if (id.coordinator != start.coordinator) {
+    ended.failure.set_reason(absl::StrCat("transaction ", id.ToString(), " is not of this coordinator, which is ",
+                                          start.coordinator.ToString()));
+    return done(std::move(ended));
+  }
+  const std::uint64_t given_out = id.epoch == start.epoch ? log_.last_sequence() : start.reserved_sequences;
+  if (id.epoch > start.epoch || id.epoch == 0 || id.sequence == 0 || id.sequence > given_out) {
+    ended.failure.set_reason(absl::StrCat("transaction ", id.ToString(), " never existed"));
+    return done(std::move(ended));
+  }
+  if (const auto found = remembered_.find(id.sequence); found != remembered_.end()) return done(found->second);
+  log_.FindTransaction(
+      id, [this, ended = std::move(ended), done = std::move(done)](std::optional<LoggedOutcome> logged) mutable {
+        scheduler_.Post([this, ended = std::move(ended), done = std::move(done), logged = std::move(logged)]() mutable {
+          if (logged) {
+            ended.outcome = logged->decision.outcome();
+            ended.request_id = logged->decision.request_id();
+            ended.request_hash = logged->decision.request_hash();
+            ended.failure = logged->decision.failure();
+          } else {
+            // Presumed abort: an id that was given out and left no decision has none.
+            ended.outcome = ended.id.sequence < log_.forgotten_before() ? v1::FORGOTTEN : v1::ABORTED;
+          }
+          done(std::move(ended));
+        });
+      });
+}
+
+void Shard::ResolveRequest(const std::string& request_id, FoundRequest done) {
+  const auto in_memory = [this, request_id](FoundRequest& found) {
+    const auto entry = requests_.find(request_id);
+    if (entry == requests_.end()) return false;
+    if (const auto running = transactions_.find(entry->second); running != transactions_.end()) {
+      found(running->second, std::nullopt);
+      return true;
+    }
+    const auto ended = remembered_.find(entry->second);
+    if (ended == remembered_.end()) return false;
+    found(nullptr, ended->second);
+    return true;
+  };
+  if (in_memory(done)) return;
+  if (!log_.RequestMayExist(request_id)) return done(nullptr, std::nullopt);
+  log_.FindRequest(request_id, [this, in_memory, done = std::move(done)](std::optional<LoggedOutcome> logged) mutable {
+    scheduler_.Post([in_memory, done = std::move(done), logged = std::move(logged)]() mutable {
+      // While the log was read the same request may have come again.
+      if (in_memory(done)) return;
+      if (!logged) return done(nullptr, std::nullopt);
+      EndedTransaction ended{.outcome = logged->decision.outcome(),
+                             .request_id = logged->decision.request_id(),
+                             .request_hash = logged->decision.request_hash(),
+                             .failure = logged->decision.failure()};
+      ended.id = ParseTxnId(logged->decision.txn_id()).value_or(TxnId{});
+      done(nullptr, std::move(ended));
+    });
+  });
+}
+
+Participant* Shard::FindParticipant(std::string_view name) const {
+  for (const auto& participant : participants_) {
+    if (participant->name() == name) return participant.get();
+  }
+  return nullptr;
+}
+
+std::string Shard::ParticipantNames() const {
+  return absl::StrJoin(participants_, ", ", [](std::string* out, const std::unique_ptr<Participant>& participant) {
+    absl::StrAppend(out, "\"", std::string(participant->name()), "\"");
+  });
+}
+
+v1::TransactionFailure Shard::Failure(const Transaction& transaction, v1::Outcome outcome, std::string reason) const {
+  v1::TransactionFailure failure;
+  failure.set_txn_id(transaction.id.ToString());
+  failure.set_outcome(outcome);
+  failure.set_reason(std::move(reason));
+  return failure;
+}
+
+// ---- Begin and Enlist -----------------------------------------------------------------------------------------------
+
+absl::Status Shard::CheckNew(std::string_view request_id, const google::protobuf::Duration& timeout,
+                             const google::protobuf::Map<std::string, std::string>& labels, bool has_first_attempt,
+                             const google::protobuf::Timestamp& first_attempt) const {
+  if (request_id.size() > kMaxRequestIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("request_id has ", request_id.size(), " bytes, more than the ",
+                                                   kMaxRequestIdBytes, " that are taken"));
+  }
+  const absl::Duration asked = ToDuration(timeout);
+  if (asked < absl::ZeroDuration() || asked > options_.max_timeout) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("timeout is ", absl::FormatDuration(asked),
+                     "; it must be between 0 (the default) and transactions.max_timeout = ",
+                     absl::FormatDuration(options_.max_timeout)));
+  }
+  if (labels.size() > static_cast<std::size_t>(kMaxLabels)) {
+    return absl::InvalidArgumentError(absl::StrCat(labels.size(), " labels are more than the ", kMaxLabels, " taken"));
+  }
+  for (const auto& [key, value] : labels) {
+    if (key.size() + value.size() > kMaxLabelBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("label \"", key.substr(0, 64), "\" has more than ", kMaxLabelBytes, " bytes with its value"));
+    }
+  }
+  if (has_first_attempt && !request_id.empty() && ToTime(first_attempt) < log_.requests_forgotten_before()) {
+    v1::TransactionFailure failure;
+    failure.set_outcome(v1::FORGOTTEN);
+    failure.set_reason(
+        absl::StrCat("request \"", std::string(request_id), "\" was first made at ",
+                     absl::FormatTime(ToTime(first_attempt), absl::UTCTimeZone()),
+                     ", before the oldest outcome that is kept: whether it was carried out is forgotten, "
+                     "and it is not run again"));
+    return WithFailure(absl::StatusCode::kNotFound, failure);
+  }
+  return absl::OkStatus();
+}
+
+TransactionPtr Shard::Create(const std::string& request_id, const std::string& request_hash,
+                             const google::protobuf::Duration& timeout,
+                             const google::protobuf::Map<std::string, std::string>& labels) {
+  auto transaction = std::make_shared<Transaction>();
+  transaction->id = {.coordinator = log_.start().coordinator,
+                     .epoch = log_.start().epoch,
+                     .shard = place_.index,
+                     .sequence = log_.NextSequence()};
+  transaction->request_id = request_id;
+  transaction->request_hash = request_hash;
+  transaction->state.abort_is_recorded = !request_id.empty();
+  for (const auto& [key, value] : labels) transaction->labels[key] = value;
+  const absl::Duration asked = ToDuration(timeout);
+  const absl::Duration allowed = asked == absl::ZeroDuration() ? options_.default_timeout : asked;
+  transaction->began = clock_.Now();
+  transaction->deadline = transaction->began + allowed;
+  transaction->deadline_timer = scheduler_.After(allowed, [this, transaction, allowed] {
+    runner_.FeedFailure(transaction, protocol::DeadlinePassed{},
+                        Failure(*transaction, v1::ABORTED,
+                                absl::StrCat("transaction ", transaction->id.ToString(), " reached its deadline of ",
+                                             absl::FormatDuration(allowed), " before its decision")));
+  });
+  transactions_[transaction->id.sequence] = transaction;
+  if (!request_id.empty()) requests_[request_id] = transaction->id.sequence;
+  return transaction;
+}
+
+absl::Status Shard::CheckRoom() const {
+  const std::size_t bound = std::max<std::size_t>(1, options_.max_open / place_.count);
+  if (transactions_.size() < bound) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(transactions_.size(), " transactions are open in shard ", place_.index,
+                   ", its share of transactions.max_open = ", options_.max_open, "; finish some, or raise it"));
+}
+
+void Shard::Begin(v1::BeginRequest request, Answer<v1::BeginResponse> answer) {
+  const absl::Status valid = CheckNew(request.request_id(), request.timeout(), request.labels(),
+                                      request.has_first_attempt(), request.first_attempt());
+  if (!valid.ok()) return answer(valid);
+  const auto describe = [](const v1::TransactionDescription& description) {
+    v1::BeginResponse response;
+    response.set_txn_id(description.txn_id());
+    response.set_state(description.state());
+    *response.mutable_deadline() = description.deadline();
+    return response;
+  };
+  const auto create = [this, describe](const v1::BeginRequest& begin, const std::string& hash,
+                                       Answer<v1::BeginResponse> reply) {
+    if (const absl::Status room = CheckRoom(); !room.ok()) return reply(room);
+    reply(describe(assent::Describe(*Create(begin.request_id(), hash, begin.timeout(), begin.labels()))));
+  };
+  if (request.request_id().empty()) return create(request, "", std::move(answer));
+  const std::string hash = HashOfRequest(request);
+  const std::string request_id = request.request_id();
+  ResolveRequest(request_id, [this, request = std::move(request), hash, describe, create, answer = std::move(answer)](
+                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+    if (!running && !ended) return create(request, hash, std::move(answer));
+    if (const absl::Status same = CheckSameRequest(request.request_id(), hash, running.get(), ended); !same.ok()) {
+      return answer(same);
+    }
+    answer(describe(running ? assent::Describe(*running) : assent::Describe(*ended)));
+  });
+}
+
+absl::Status Shard::CheckSameRequest(const std::string& request_id, const std::string& hash, const Transaction* running,
+                                     const std::optional<EndedTransaction>& ended) const {
+  const std::string& before = running != nullptr ? running->request_hash : ended->request_hash;
+  // An Abort of a request that had not come yet knows no hash: it bars whatever comes.
+  if (before.empty() || before == hash) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "request_id \"", request_id, "\" was used before for another request, transaction ",
+      (running != nullptr ? running->id : ended->id).ToString(), "; a request_id names one request for ever"));
+}
+
+// ---- Foreign work ---------------------------------------------------------------------------------------------------
+
+void Shard::ListForeignWork(std::function<void(const std::string&, std::vector<std::string>)> done) {
+  for (const auto& participant : participants_) {
+    participant->ListOwn([this, done, name = std::string(participant->name())](absl::StatusOr<OwnWork> work) {
+      if (!work.ok()) return;  // it is checked by the sweep when it returns
+      done(name, ForeignWork(*work, log_.start().coordinator, log_.start().epoch));
+    });
+  }
+}
+
+void Shard::StartSweeping() { sweep_->Enable(); }
+
+absl::Status StatusOfEnded(const EndedTransaction& ended) {
+  v1::TransactionFailure failure = ended.failure;
+  failure.set_txn_id(ended.id.ToString());
+  failure.set_outcome(ended.outcome);
+  switch (ended.outcome) {
+    case v1::COMMITTED:
+      failure.set_reason(absl::StrCat("transaction ", failure.txn_id(), " has committed: it takes no more work"));
+      return WithFailure(absl::StatusCode::kFailedPrecondition, failure);
+    case v1::FORGOTTEN:
+      failure.set_reason(absl::StrCat("transaction ", failure.txn_id(),
+                                      " is older than transactions.outcome_retention: what became of it is forgotten"));
+      return WithFailure(absl::StatusCode::kNotFound, failure);
+    case v1::NEVER_EXISTED:
+      return WithFailure(absl::StatusCode::kNotFound, failure);
+    default:
+      if (failure.reason().empty()) {
+        failure.set_reason(absl::StrCat("transaction ", failure.txn_id(),
+                                        " was rolled back; why is known only to the process that did it"));
+      }
+      return WithFailure(absl::StatusCode::kAborted, failure);
+  }
+}
+
+}  // namespace assent

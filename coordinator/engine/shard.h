@@ -1,0 +1,158 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "coordinator/engine/answer.h"
+#include "coordinator/engine/engine.h"
+#include "coordinator/engine/routing.h"
+#include "coordinator/engine/runner.h"
+#include "coordinator/engine/scheduler.h"
+#include "coordinator/engine/transaction.h"
+#include "coordinator/log/decision_log.h"
+#include "participants/participant.h"
+
+namespace assent {
+
+// What this process remembers of a transaction that has ended, for quick repeats. The log knows the same, less the
+// results and the reasons of aborts that nobody will ask for again.
+struct EndedTransaction {
+  TxnId id;
+  v1::Outcome outcome = v1::OUTCOME_UNSPECIFIED;
+  std::string request_id;
+  std::string request_hash;
+  v1::TransactionFailure failure;
+  std::vector<std::string> heuristic_branches;
+};
+
+// The transactions of one thread: answers the API's calls about them, and keeps those that have just ended.
+//
+// Share-nothing: everything in here is touched by the thread of its scheduler alone, and nothing in here blocks.
+class Shard {
+ public:
+  struct Place {
+    std::uint32_t index = 0;
+    std::uint32_t count = 1;
+  };
+
+  Shard(const EngineOptions& options, Place place, const Routing& routing, DecisionLog& log, const Clock& clock,
+        Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants);
+  ~Shard();
+
+  // Takes up what the log holds unfinished for this shard. First call.
+  void Start();
+
+  // The calls of the API. `answer` is given on this thread.
+  void Begin(v1::BeginRequest request, Answer<v1::BeginResponse> answer);
+  void Enlist(v1::EnlistRequest request, Answer<v1::EnlistResponse> answer);
+  void Execute(v1::ExecuteRequest request, Answer<v1::ExecuteResponse> answer);
+  void Commit(v1::CommitRequest request, Answer<v1::CommitResponse> answer);
+  void Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer);
+  void Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer);
+  void GetTransaction(v1::GetTransactionRequest request, Answer<v1::TransactionDescription> answer);
+
+  // The transactions that match, in order of their sequences, at most `limit` behind the sequence `after`.
+  std::vector<v1::TransactionDescription> List(const v1::ListTransactionsRequest& request, std::uint64_t after,
+                                               std::size_t limit) const;
+
+  // Asks every participant what it holds under our name, and tells `done` of work that is not ours to judge: that of
+  // another decision log, or of a later epoch. `done` runs once for each participant, when it has answered.
+  void ListForeignWork(std::function<void(const std::string& participant, std::vector<std::string> foreign)> done);
+
+  // From now on prepared work of ours that nobody owns is ended.
+  void StartSweeping();
+
+  std::size_t participant_count() const { return participants_.size(); }
+
+ private:
+  friend class Sweep;
+
+  using ResolveDone = absl::AnyInvocable<void(EndedTransaction)>;
+  using FoundRequest = absl::AnyInvocable<void(TransactionPtr, std::optional<EndedTransaction>)>;
+
+  // Finding.
+  TransactionPtr FindRunning(const TxnId& id) const;
+  void ResolveEnded(const TxnId& id, ResolveDone done);
+  void ResolveRequest(const std::string& request_id, FoundRequest done);
+  // Calls `if_running(transaction, answer)` or, when what became of it is known, `if_ended(ended, answer)`.
+  template <typename Response, typename IfRunning, typename IfEnded>
+  void WithTransaction(const std::string& txn_id, Answer<Response> answer, IfRunning if_running, IfEnded if_ended) {
+    const auto id = ParseTxnId(txn_id);
+    ASSENT_CHECK(id.has_value(), "only calls with an id are routed to a shard");
+    if (const TransactionPtr running = FindRunning(*id)) return if_running(running, std::move(answer));
+    ResolveEnded(*id, [answer = std::move(answer), if_ended = std::move(if_ended)](EndedTransaction ended) mutable {
+      if_ended(std::move(ended), std::move(answer));
+    });
+  }
+
+  // Making.
+  absl::Status CheckNew(std::string_view request_id, const google::protobuf::Duration& timeout,
+                        const google::protobuf::Map<std::string, std::string>& labels, bool has_first_attempt,
+                        const google::protobuf::Timestamp& first_attempt) const;
+  absl::Status CheckRoom() const;
+  absl::Status CheckSameRequest(const std::string& request_id, const std::string& hash, const Transaction* running,
+                                const std::optional<EndedTransaction>& ended) const;
+  absl::Status CheckBranch(const std::string& participant, const std::string& branch) const;
+  TransactionPtr Create(const std::string& request_id, const std::string& request_hash,
+                        const google::protobuf::Duration& timeout,
+                        const google::protobuf::Map<std::string, std::string>& labels);
+  absl::Status AddBranch(const TransactionPtr& transaction, const std::string& participant_name,
+                         const std::string& name, const v1::BranchOptions& options);
+  Participant* FindParticipant(std::string_view name) const;
+  std::string ParticipantNames() const;
+
+  // Working and committing.
+  void ExecuteIn(const TransactionPtr& transaction, v1::ExecuteRequest request, Answer<v1::ExecuteResponse> answer);
+  absl::Status TooLateForWork(const Transaction& transaction) const;
+  absl::Status CheckOperationsSeen(const Transaction& transaction, const v1::CommitRequest& request) const;
+  absl::Status CheckSubmit(v1::SubmitRequest& request) const;
+  void RunSubmit(v1::SubmitRequest request, const std::string& request_hash, Answer<v1::SubmitResponse> answer);
+  void AnswerSubmit(const TransactionPtr& transaction, v1::Wait wait, Answer<v1::SubmitResponse> answer);
+
+  // Finishing.
+  void FinishDecision(const v1::DecisionRecord& record);
+  void Retire(const TransactionPtr& transaction);
+  void Remember(EndedTransaction ended);
+  void ParticipantReturned(Participant* participant);
+
+  v1::TransactionFailure Failure(const Transaction& transaction, v1::Outcome outcome, std::string reason) const;
+
+  const EngineOptions& options_;
+  const Place place_;
+  const Routing& routing_;
+  DecisionLog& log_;
+  const Clock& clock_;
+  Scheduler& scheduler_;
+  std::vector<std::unique_ptr<Participant>> participants_;
+  absl::flat_hash_set<std::string> quarantined_;  // participants that hold foreign work
+  Runner runner_;
+
+  absl::btree_map<std::uint64_t, TransactionPtr> transactions_;      // running, by sequence
+  absl::flat_hash_map<std::string, std::uint64_t> requests_;         // request_id -> sequence, running or remembered
+  absl::flat_hash_map<std::uint64_t, EndedTransaction> remembered_;  // by sequence
+  std::deque<std::uint64_t> remembered_order_;                       // oldest first
+  absl::flat_hash_map<std::string, TransactionPtr> orphans_;         // by gid: prepared work found by the sweep
+
+  std::unique_ptr<class Sweep> sweep_;
+};
+
+// The status of a call that can no longer do anything about an ended transaction.
+absl::Status StatusOfEnded(const EndedTransaction& ended);
+
+// A transaction in the API's words.
+v1::TransactionDescription Describe(const Transaction& transaction);
+v1::TransactionDescription Describe(const EndedTransaction& ended);
+
+}  // namespace assent

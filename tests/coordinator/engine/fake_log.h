@@ -1,0 +1,105 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/log/decision_log.h"
+
+namespace assent {
+
+// A decision log in memory. Writes wait until the test syncs them, as those of a disk do.
+class FakeLog final : public DecisionLog {
+ public:
+  explicit FakeLog(LogStart start) : start_(std::move(start)), last_sequence_(start_.reserved_sequences) {}
+
+  // What a later process would find. The next epoch.
+  LogStart Reopened() const {
+    LogStart next{
+        .coordinator = start_.coordinator, .epoch = start_.epoch + 1, .reserved_sequences = last_sequence_ + 1000};
+    for (const auto& [sequence, record] : durable_) {
+      if (record.outcome() == v1::COMMITTED && !ended_.contains(sequence)) next.unfinished.push_back(record);
+    }
+    return next;
+  }
+  void CopyDurableTo(FakeLog& later) const {
+    later.durable_ = durable_;
+    later.ended_ = ended_;
+  }
+
+  // Makes everything written so far durable, and says so.
+  void Sync() {
+    auto writes = std::exchange(writes_, {});
+    for (auto& write : writes) write();
+  }
+  bool sync_at_once = true;
+
+  const LogStart& start() const override { return start_; }
+
+  void Decide(const v1::DecisionRecord& decision, Done done) override {
+    Write([this, decision, done = std::move(done)]() mutable {
+      const auto [entry, is_new] = durable_.emplace(ParseTxnId(decision.txn_id())->sequence, decision);
+      decided_twice |= !is_new;
+      done();
+    });
+  }
+  void End(const TxnId& txn, Done done) override {
+    Write([this, txn, done = std::move(done)]() mutable {
+      ended_.insert(txn.sequence);
+      if (done) done();
+    });
+  }
+  void RecordHeuristic(const v1::HeuristicRecord& heuristic, Done done) override {
+    Write([this, heuristic, done = std::move(done)]() mutable {
+      heuristics.push_back(heuristic);
+      done();
+    });
+  }
+  std::uint64_t NextSequence() override { return ++last_sequence_; }
+  std::uint64_t last_sequence() const override { return last_sequence_; }
+  bool RequestMayExist(std::string_view request_id) const override { return Find(request_id) != nullptr; }
+  void FindTransaction(const TxnId& txn, FindDone done) override {
+    const auto found = durable_.find(txn.sequence);
+    if (found == durable_.end()) return done(std::nullopt);
+    done(LoggedOutcome{found->second, ended_.contains(txn.sequence)});
+  }
+  void FindRequest(std::string_view request_id, FindDone done) override {
+    const v1::DecisionRecord* found = Find(request_id);
+    if (found == nullptr) return done(std::nullopt);
+    done(LoggedOutcome{*found, false});
+  }
+  void Drain() override {}
+  std::uint64_t forgotten_before() const override { return forgotten; }
+  absl::Time requests_forgotten_before() const override { return requests_forgotten; }
+
+  const std::map<std::uint64_t, v1::DecisionRecord>& durable() const { return durable_; }
+  const std::set<std::uint64_t>& ended() const { return ended_; }
+
+  std::vector<v1::HeuristicRecord> heuristics;
+  bool decided_twice = false;
+  std::uint64_t forgotten = 0;
+  absl::Time requests_forgotten = absl::InfinitePast();
+
+ private:
+  void Write(absl::AnyInvocable<void()> write) {
+    writes_.push_back(std::move(write));
+    if (sync_at_once) Sync();
+  }
+  const v1::DecisionRecord* Find(std::string_view request_id) const {
+    for (const auto& [sequence, record] : durable_) {
+      if (record.request_id() == request_id) return &record;
+    }
+    return nullptr;
+  }
+
+  LogStart start_;
+  std::uint64_t last_sequence_;
+  std::deque<absl::AnyInvocable<void()>> writes_;
+  std::map<std::uint64_t, v1::DecisionRecord> durable_;
+  std::set<std::uint64_t> ended_;
+};
+
+}  // namespace assent

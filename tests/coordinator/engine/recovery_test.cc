@@ -1,0 +1,209 @@
+// What a later process does with what an earlier one left.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "coordinator/engine/shard.h"
+#include "tests/coordinator/engine/coordinator_under_test.h"
+
+namespace assent {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+
+struct RecoveryTest : testing::Test {
+  // A process that starts on what `before` left, and may sweep.
+  std::unique_ptr<CoordinatorUnderTest> Restart(const CoordinatorUnderTest& before) {
+    auto after = std::make_unique<CoordinatorUnderTest>(db_store, events_store, before.log.Reopened());
+    before.log.CopyDurableTo(after->log);
+    after->shard->Start();
+    after->shard->StartSweeping();
+    after->scheduler.Advance(absl::Seconds(1));
+    return after;
+  }
+
+  FakeStore db_store;
+  FakeStore events_store;
+};
+
+TEST_F(RecoveryTest, DecidedWorkIsFinishedFromItsTokens) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.shard->Start();
+  first.db->finish = first.events->finish = {.kind = Finish::Kind::kRetry};
+  const std::string txn = first.BeginAndEnlistBoth();
+  EXPECT_TRUE((*first.Commit(txn, v1::DECIDED))->ok());
+  EXPECT_EQ(db_store.prepared.size(), 1u);
+
+  const auto second = Restart(first);
+  EXPECT_TRUE(db_store.prepared.empty());
+  EXPECT_TRUE(events_store.prepared.empty());
+  EXPECT_EQ(db_store.committed.size(), 1u);
+  EXPECT_THAT(second->db->tokens, ElementsAre("token of " + db_store.committed.begin()->first));
+  EXPECT_EQ(second->db->unfinished.size(), 1u) << "adapters hear what they must not touch";
+  EXPECT_TRUE((*second->Commit(txn))->ok());
+}
+
+TEST_F(RecoveryTest, PreparedWorkWithoutADecisionIsRolledBack) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.shard->Start();
+  first.log.sync_at_once = false;  // the decision never becomes durable
+  const std::string txn = first.BeginAndEnlistBoth();
+  const auto commit = first.Commit(txn);
+  EXPECT_EQ(db_store.prepared.size(), 1u);
+
+  const auto second = Restart(first);
+  EXPECT_FALSE(commit->has_value());
+  EXPECT_TRUE(db_store.prepared.empty());
+  EXPECT_TRUE(db_store.committed.empty());
+  EXPECT_EQ((*second->Commit(txn))->status().code(), absl::StatusCode::kAborted);
+}
+
+TEST_F(RecoveryTest, ARepeatOfACommittedRequestIsNotRunAgain) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.shard->Start();
+  const auto request = CoordinatorUnderTest::SubmitBoth("r1");
+  const std::string txn = (*first.Call(&Shard::Submit, request))->value().txn_id();
+
+  const auto second = Restart(first);
+  const auto again = second->Call(&Shard::Submit, request);
+  EXPECT_EQ((*again)->value().txn_id(), txn);
+  EXPECT_TRUE((*again)->value().results_omitted());
+  EXPECT_EQ(second->db->Count("execute"), 0);
+  const auto other = second->Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1", "DELETE"));
+  EXPECT_EQ((*other)->status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(RecoveryTest, ARepeatOfARequestThatLeftNoDecisionRunsAnew) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.shard->Start();
+  first.log.sync_at_once = false;
+  const auto request = CoordinatorUnderTest::SubmitBoth("r1");
+  first.Call(&Shard::Submit, request);
+
+  const auto second = Restart(first);
+  EXPECT_TRUE((*second->Call(&Shard::Submit, request))->ok());
+  EXPECT_EQ(db_store.committed.size(), 1u);
+}
+
+TEST_F(RecoveryTest, AnAbortedRequestStaysAborted) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.shard->Start();
+  first.db->vote = {.kind = Vote::Kind::kNo, .error = {.message = "no"}};
+  const auto request = CoordinatorUnderTest::SubmitBoth("r1");
+  EXPECT_FALSE((*first.Call(&Shard::Submit, request))->ok());
+
+  const auto second = Restart(first);
+  EXPECT_EQ((*second->Call(&Shard::Submit, request))->status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(second->db->Count("execute"), 0);
+}
+
+TEST_F(RecoveryTest, APrepareThatLandsAfterItsTransactionHasEndedIsRolledBack) {
+  CoordinatorUnderTest t(db_store, events_store);
+  t.shard->Start();
+  t.shard->StartSweeping();
+  t.db->vote = {.kind = Vote::Kind::kUnknown, .error = {.message = "connection lost"}};
+  const std::string txn = t.BeginAndEnlistBoth();
+  EXPECT_EQ((*t.Commit(txn))->status().code(), absl::StatusCode::kAborted);
+  const BranchId late{*ParseTxnId(txn), "db"};
+  db_store.prepared[late.ToGid()] = late;
+  t.scheduler.Advance(t.options.sweep_interval * 3);
+  EXPECT_TRUE(db_store.prepared.empty());
+}
+
+TEST_F(RecoveryTest, ARunningTransactionIsNeverSwept) {
+  CoordinatorUnderTest t(db_store, events_store);
+  t.shard->Start();
+  t.shard->StartSweeping();
+  t.events->hold_votes = true;
+  v1::BeginRequest begin;
+  begin.mutable_timeout()->set_seconds(3600);
+  const std::string txn = (*t.Call(&Shard::Begin, begin))->value().txn_id();
+  for (const char* name : {"db", "events"}) {
+    v1::EnlistRequest enlist;
+    enlist.set_txn_id(txn);
+    enlist.set_participant(name);
+    enlist.set_branch(name);
+    t.Call(&Shard::Enlist, enlist);
+  }
+  t.Commit(txn);
+  t.scheduler.Advance(absl::Minutes(30));
+  EXPECT_EQ(db_store.prepared.size(), 1u);
+  EXPECT_EQ(t.db->Count("abort"), 0);
+}
+
+TEST_F(RecoveryTest, ACommittedBranchThatAFailoverBroughtBackIsCommittedAgain) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.shard->Start();
+  const std::string txn = first.BeginAndEnlistBoth();
+  first.Commit(txn);
+  const BranchId back{*ParseTxnId(txn), "db"};
+  db_store.prepared[back.ToGid()] = back;
+
+  const auto second = Restart(first);
+  EXPECT_TRUE(db_store.prepared.empty());
+  EXPECT_EQ(db_store.committed[back.ToGid()], 2);
+}
+
+TEST_F(RecoveryTest, WorkOfAnotherCoordinatorAnotherLogOrALaterEpochIsNotTouched) {
+  for (const TxnId& txn : {TxnId{{"orders", 1}, 1, 0, 5}, TxnId{{"orders1", kCoordinator.incarnation}, 1, 0, 5},
+                           TxnId{kCoordinator, 7, 0, 5}}) {
+    db_store.prepared.clear();
+    CoordinatorUnderTest t(db_store, events_store);
+    const BranchId branch{txn, "db"};
+    db_store.prepared[branch.ToGid()] = branch;
+    t.shard->Start();
+    t.shard->StartSweeping();
+    t.scheduler.Advance(absl::Minutes(1));
+    EXPECT_EQ(db_store.prepared.size(), 1u) << branch.ToGid();
+  }
+}
+
+TEST_F(RecoveryTest, AParticipantThatHoldsForeignWorkTakesNoNewBranches) {
+  events_store.foreign = {"assent-orders-0000000000000001-0"};
+  CoordinatorUnderTest t(db_store, events_store);
+  t.shard->Start();
+  std::vector<std::string> reported;
+  t.shard->ListForeignWork([&](const std::string&, std::vector<std::string> foreign) {
+    reported.insert(reported.end(), foreign.begin(), foreign.end());
+  });
+  EXPECT_THAT(reported, ElementsAre("assent-orders-0000000000000001-0"));
+  t.shard->StartSweeping();
+  const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
+  EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(RecoveryTest, WhatIsOlderThanTheRetentionIsLeftAloneAndSaidToBeForgotten) {
+  CoordinatorUnderTest t(db_store, events_store, LogStart{kCoordinator, 3, 1000, {}});
+  t.log.forgotten = 500;
+  const BranchId old{TxnId{kCoordinator, 1, 0, 42}, "db"};
+  const BranchId recent{TxnId{kCoordinator, 2, 0, 600}, "db"};
+  db_store.prepared[old.ToGid()] = old;
+  db_store.prepared[recent.ToGid()] = recent;
+  t.shard->Start();
+  t.shard->StartSweeping();
+  t.scheduler.Advance(absl::Minutes(1));
+  EXPECT_THAT(db_store.prepared, testing::SizeIs(1));
+  EXPECT_TRUE(db_store.prepared.contains(old.ToGid()));
+  EXPECT_EQ(t.Get(old.txn.ToString()).state(), v1::STATE_FORGOTTEN);
+  EXPECT_EQ(t.Get(recent.txn.ToString()).state(), v1::STATE_ABORTED);
+}
+
+TEST_F(RecoveryTest, ADecidedBranchOfAParticipantThatIsNoLongerNamedWaitsAndSaysSo) {
+  LogStart start{kCoordinator, 2, 1000, {}};
+  v1::DecisionRecord& record = start.unfinished.emplace_back();
+  record.set_txn_id(TxnId{kCoordinator, 1, 0, 7}.ToString());
+  record.set_outcome(v1::COMMITTED);
+  v1::BranchRecord& branch = *record.add_branches();
+  branch.set_branch("b");
+  branch.set_participant("gone");
+  CoordinatorUnderTest t(db_store, events_store, start);
+  t.shard->Start();
+  const v1::TransactionDescription description = t.Get(record.txn_id());
+  EXPECT_EQ(description.state(), v1::STATE_COMMITTING);
+  EXPECT_THAT(description.branches(0).waits_for(),
+              testing::HasSubstr("\"gone\", which the configuration no longer names"));
+}
+
+}  // namespace
+}  // namespace assent

@@ -1,0 +1,296 @@
+#include "coordinator/engine/shard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/coordinator/engine/coordinator_under_test.h"
+
+namespace assent {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ShardTest : public testing::Test {
+ protected:
+  ShardTest() : t(db_store, events_store) { t.shard->Start(); }
+
+  FakeStore db_store;
+  FakeStore events_store;
+  CoordinatorUnderTest t;
+};
+
+TEST_F(ShardTest, WorkInTwoBranchesCommitsInBoth) {
+  const std::string txn = t.BeginAndEnlistBoth();
+  EXPECT_TRUE((*t.Execute(txn, "db", 1))->ok());
+  EXPECT_TRUE((*t.Execute(txn, "events", 1))->ok());
+  const auto commit = t.Commit(txn);
+  ASSERT_TRUE(commit->has_value());
+  EXPECT_EQ((*commit)->value().outcome(), v1::COMMITTED);
+  EXPECT_EQ(db_store.committed.size(), 1u);
+  EXPECT_EQ(events_store.committed.size(), 1u);
+  EXPECT_THAT(t.db->journal, ElementsAre("open db", "execute db", "prepare db", "commit db", "forget db"));
+  EXPECT_EQ(t.log.ended().size(), 1u);
+}
+
+TEST_F(ShardTest, NothingIsToldToCommitAndNobodyHearsOfItBeforeTheDecisionIsDurable) {
+  t.log.sync_at_once = false;
+  const std::string txn = t.BeginAndEnlistBoth();
+  const auto commit = t.Commit(txn, v1::DECIDED);
+  EXPECT_FALSE(commit->has_value());
+  EXPECT_EQ(t.db->Count("commit"), 0);
+  t.log.Sync();
+  t.scheduler.RunReady();
+  EXPECT_TRUE(commit->has_value());
+  EXPECT_EQ(t.db->Count("commit"), 1);
+}
+
+TEST_F(ShardTest, WaitSaysWhenCommitAnswers) {
+  t.events->finish = {.kind = Finish::Kind::kRetry, .message = "the broker is away"};
+  const std::string txn = t.BeginAndEnlistBoth();
+  const auto decided = t.Commit(txn, v1::DECIDED);
+  const auto databases = t.Commit(txn, v1::DATABASES);
+  const auto completed = t.Commit(txn, v1::COMPLETED);
+  EXPECT_TRUE(decided->has_value());
+  EXPECT_TRUE(databases->has_value());
+  EXPECT_FALSE(completed->has_value());
+  EXPECT_THAT(t.Get(txn).branches(1).waits_for(), HasSubstr("the broker is away"));
+  t.events->finish = {.kind = Finish::Kind::kDone};
+  t.scheduler.Advance(absl::Seconds(10));
+  EXPECT_TRUE(completed->has_value());
+}
+
+TEST_F(ShardTest, ABranchThatComesBackIsFinishedAtOnceAndNotAtTheNextRetry) {
+  t.events->finish = {.kind = Finish::Kind::kRetry};
+  const std::string txn = t.BeginAndEnlistBoth();
+  const auto completed = t.Commit(txn, v1::COMPLETED);
+  t.scheduler.Advance(absl::Minutes(10));  // the retries are 5 s apart by now
+  t.events->finish = {.kind = Finish::Kind::kDone};
+  t.events->available();
+  t.scheduler.RunReady();
+  EXPECT_TRUE(completed->has_value());
+}
+
+TEST_F(ShardTest, ANoVoteAbortsAndSaysWhy) {
+  t.db->vote = {.kind = Vote::Kind::kNo, .error = {.message = "deferred constraint", .sqlstate = "23503"}};
+  const std::string txn = t.BeginAndEnlistBoth();
+  const auto commit = t.Commit(txn);
+  ASSERT_TRUE(commit->has_value());
+  EXPECT_EQ((*commit)->status().code(), absl::StatusCode::kAborted);
+  const v1::TransactionFailure failure = FailureOf((*commit)->status());
+  EXPECT_EQ(failure.outcome(), v1::ABORTED);
+  EXPECT_EQ(failure.branch(), "db");
+  EXPECT_EQ(failure.sqlstate(), "23503");
+  EXPECT_TRUE(events_store.prepared.empty());
+  EXPECT_TRUE(t.log.durable().empty()) << "presumed abort writes nothing";
+  // A second Commit hears the same.
+  const auto again = t.Commit(txn);
+  EXPECT_EQ(FailureOf((*again)->status()).sqlstate(), "23503");
+}
+
+TEST_F(ShardTest, AnAbandonedTransactionIsAbortedAtItsDeadline) {
+  const std::string txn = t.BeginAndEnlistBoth();
+  t.Execute(txn, "db", 1);
+  t.scheduler.Advance(t.options.default_timeout - absl::Milliseconds(1));
+  EXPECT_EQ(t.db->Count("abort"), 0);
+  t.scheduler.Advance(absl::Milliseconds(1));
+  EXPECT_EQ(t.db->Count("abort"), 1);
+  const auto commit = t.Commit(txn);
+  EXPECT_EQ((*commit)->status().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT((*commit)->status().message(), HasSubstr("deadline of 30s"));
+}
+
+TEST_F(ShardTest, ARepeatedOperationAnswersWithoutWorkingAgain) {
+  const std::string txn = t.BeginAndEnlistBoth();
+  EXPECT_TRUE((*t.Execute(txn, "db", 1))->ok());
+  EXPECT_TRUE((*t.Execute(txn, "db", 1))->ok());
+  EXPECT_EQ(t.db->Count("execute"), 1);
+  const auto other = t.Execute(txn, "db", 1, "SELECT 2");
+  EXPECT_EQ((*other)->status().code(), absl::StatusCode::kInvalidArgument);
+  const auto gap = t.Execute(txn, "db", 3);
+  EXPECT_EQ((*gap)->status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT((*gap)->status().message(), HasSubstr("operation_number is 3, but the next"));
+}
+
+TEST_F(ShardTest, ARepeatOfAnOperationUnderWayJoinsIt) {
+  t.db->hold_execute = true;
+  const std::string txn = t.BeginAndEnlistBoth();
+  const auto first = t.Execute(txn, "db", 1);
+  const auto second = t.Execute(txn, "db", 1);
+  EXPECT_FALSE(second->has_value());
+  t.db->Release();
+  EXPECT_TRUE(first->has_value() && second->has_value());
+  EXPECT_EQ(t.db->Count("execute"), 1);
+}
+
+TEST_F(ShardTest, CommitRefusesWhenOperationsWereLostOnTheWay) {
+  const std::string txn = t.BeginAndEnlistBoth();
+  t.Execute(txn, "db", 1);
+  v1::CommitRequest request;
+  request.set_txn_id(txn);
+  (*request.mutable_operations())["db"] = 2;
+  const auto commit = t.Call(&Shard::Commit, request);
+  EXPECT_EQ((*commit)->status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(t.db->Count("prepare"), 0);
+}
+
+TEST_F(ShardTest, WorkAfterCommitIsRefused) {
+  const std::string txn = t.BeginAndEnlistBoth();
+  t.Commit(txn);
+  const auto execute = t.Execute(txn, "db", 1);
+  EXPECT_EQ((*execute)->status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(FailureOf((*execute)->status()).outcome(), v1::COMMITTED);
+}
+
+TEST_F(ShardTest, AbortAfterTheDecisionIsRefusedAndAbortBeforeItIsKept) {
+  const std::string committed = t.BeginAndEnlistBoth();
+  t.Commit(committed);
+  EXPECT_EQ((*t.Abort(committed))->status().code(), absl::StatusCode::kFailedPrecondition);
+  const std::string aborted = t.BeginAndEnlistBoth();
+  EXPECT_TRUE((*t.Abort(aborted))->ok());
+  EXPECT_TRUE((*t.Abort(aborted))->ok());
+  EXPECT_EQ((*t.Commit(aborted))->status().code(), absl::StatusCode::kAborted);
+}
+
+TEST_F(ShardTest, SubmitProducesOnlyAfterTheSqlHasReturned) {
+  t.db->hold_execute = true;
+  const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
+  EXPECT_EQ(t.db->Count("prepare"), 1) << "the database prepares in the same round trip";
+  EXPECT_EQ(t.events->Count("prepare"), 0);
+  t.db->Release();
+  t.scheduler.RunReady();
+  EXPECT_EQ(t.events->Count("prepare"), 1);
+  ASSERT_TRUE(submit->has_value());
+  EXPECT_EQ((*submit)->value().branches_size(), 2);
+  EXPECT_EQ((*submit)->value().branches(0).results_size(), 1);
+}
+
+TEST_F(ShardTest, SubmitWhoseWorkFailsAborts) {
+  t.db->execute_error = {.code = absl::StatusCode::kAlreadyExists, .message = "duplicate key", .sqlstate = "23505"};
+  t.db->vote = {.kind = Vote::Kind::kNo, .error = t.db->execute_error};
+  const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
+  ASSERT_TRUE(submit->has_value());
+  EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(FailureOf((*submit)->status()).sqlstate(), "23505");
+  EXPECT_TRUE(events_store.prepared.empty());
+}
+
+TEST_F(ShardTest, ARepeatedSubmitRunsOnce) {
+  const auto request = CoordinatorUnderTest::SubmitBoth("r1");
+  const auto first = t.Call(&Shard::Submit, request);
+  const auto second = t.Call(&Shard::Submit, request);
+  EXPECT_EQ((*first)->value().txn_id(), (*second)->value().txn_id());
+  EXPECT_EQ(t.db->Count("execute"), 1);
+  const auto other = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1", "DELETE"));
+  EXPECT_EQ((*other)->status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT((*other)->status().message(), HasSubstr("request_id \"r1\" was used before"));
+}
+
+TEST_F(ShardTest, AnAbortOfANamedRequestIsHeardOnlyWhenItIsDurable) {
+  t.log.sync_at_once = false;
+  t.db->vote = {.kind = Vote::Kind::kNo, .error = {.message = "no"}};
+  const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1"));
+  EXPECT_FALSE(submit->has_value());
+  t.log.Sync();
+  t.scheduler.RunReady();
+  EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(t.log.durable().begin()->second.outcome(), v1::ABORTED);
+}
+
+TEST_F(ShardTest, AbortOfARequestThatHasNotComeBarsIt) {
+  v1::AbortRequest request;
+  request.set_request_id("r9");
+  EXPECT_EQ((*t.Call(&Shard::Abort, request))->value().outcome(), v1::ABORTED);
+  const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r9"));
+  EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(t.db->Count("execute"), 0);
+}
+
+TEST_F(ShardTest, ARequestOlderThanWhatIsRememberedIsRefusedAndNotRun) {
+  t.log.requests_forgotten = t.scheduler.Now() - absl::Hours(24);
+  auto request = CoordinatorUnderTest::SubmitBoth("old");
+  request.mutable_first_attempt()->set_seconds(absl::ToUnixSeconds(t.scheduler.Now() - absl::Hours(25)));
+  const auto submit = t.Call(&Shard::Submit, request);
+  EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(FailureOf((*submit)->status()).outcome(), v1::FORGOTTEN);
+  EXPECT_EQ(t.db->Count("execute"), 0);
+}
+
+TEST_F(ShardTest, UnknownNamesAreNamedInTheError) {
+  v1::EnlistRequest enlist;
+  enlist.set_txn_id(t.BeginAndEnlistBoth());
+  enlist.set_participant("nowhere");
+  enlist.set_branch("b");
+  const auto unknown = t.Call(&Shard::Enlist, enlist);
+  EXPECT_EQ((*unknown)->status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT((*unknown)->status().message(), HasSubstr("\"nowhere\"; the configuration names \"db\", \"events\""));
+  EXPECT_EQ((*t.Execute(enlist.txn_id(), "none", 1))->status().code(), absl::StatusCode::kNotFound);
+  const auto never = t.Commit("orders-5f0cab12d3e4f567-1-0-999999");
+  EXPECT_EQ((*never)->status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(FailureOf((*never)->status()).outcome(), v1::NEVER_EXISTED);
+}
+
+TEST_F(ShardTest, MoreTransactionsThanTheBoundAreRefused) {
+  t.options.max_open = 2;
+  t.BeginAndEnlistBoth();
+  t.BeginAndEnlistBoth();
+  const auto begin = t.Call(&Shard::Begin, v1::BeginRequest());
+  EXPECT_EQ((*begin)->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT((*begin)->status().message(), HasSubstr("transactions.max_open = 2"));
+}
+
+TEST_F(ShardTest, MoreWorkThanTheBoundIsRefusedAndTheTransactionStaysUsable) {
+  t.options.max_request_bytes = 100;
+  const std::string txn = t.BeginAndEnlistBoth();
+  const auto large = t.Execute(txn, "db", 1, std::string(200, 'x'));
+  EXPECT_EQ((*large)->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE((*t.Execute(txn, "db", 1, "small"))->ok());
+}
+
+TEST_F(ShardTest, ABadSubmitLeavesNoTraceSoThatACorrectedOneMayCome) {
+  t.events->open_result = absl::InvalidArgumentError("events is no SQL participant");
+  const auto bad = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1"));
+  EXPECT_EQ((*bad)->status().code(), absl::StatusCode::kInvalidArgument);
+  t.events->open_result = absl::OkStatus();
+  EXPECT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1", "other")))->ok());
+  EXPECT_EQ(t.db->Count("abort"), 1);
+}
+
+TEST_F(ShardTest, AHeuristicBranchIsRecordedBeforeTheTransactionEndsAndNamedInTheAnswer) {
+  t.db->finish = {.kind = Finish::Kind::kHeuristic, .message = "rolled back by hand"};
+  const std::string txn = t.BeginAndEnlistBoth();
+  const auto commit = t.Commit(txn);
+  ASSERT_TRUE((*commit)->ok());
+  EXPECT_THAT((*commit)->value().heuristic_branches(), ElementsAre("db"));
+  ASSERT_EQ(t.log.heuristics.size(), 1u);
+  EXPECT_EQ(t.log.heuristics[0].what(), "rolled back by hand");
+  EXPECT_EQ(t.log.heuristics[0].decided(), v1::COMMITTED);
+}
+
+TEST_F(ShardTest, RepliesKeptForRepeatsAreBounded) {
+  t.options.max_stored_reply_bytes = 1;
+  const std::string txn = t.BeginAndEnlistBoth();
+  t.Execute(txn, "db", 1);
+  t.Execute(txn, "db", 2);
+  const auto dropped = t.Execute(txn, "db", 1);
+  EXPECT_EQ((*dropped)->status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT((*dropped)->status().message(), HasSubstr("max_stored_reply_bytes"));
+}
+
+TEST_F(ShardTest, ListGivesWhatMatches) {
+  const std::string first = t.BeginAndEnlistBoth();
+  t.scheduler.Advance(absl::Seconds(5));
+  t.BeginAndEnlistBoth();
+  v1::ListTransactionsRequest request;
+  EXPECT_EQ(t.shard->List(request, 0, 10).size(), 2u);
+  EXPECT_EQ(t.shard->List(request, 1, 10).size(), 1u);
+  request.mutable_older_than()->set_seconds(3);
+  const auto old = t.shard->List(request, 0, 10);
+  ASSERT_EQ(old.size(), 1u);
+  EXPECT_EQ(old[0].txn_id(), first);
+  request.set_participant("elsewhere");
+  EXPECT_TRUE(t.shard->List(request, 0, 10).empty());
+}
+
+}  // namespace
+}  // namespace assent
