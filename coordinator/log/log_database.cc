@@ -1,0 +1,171 @@
+#include "coordinator/log/log_database.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "rocksdb/cache.h"
+#include "rocksdb/filter_policy.h"
+#include "rocksdb/table.h"
+#include "rocksdb/write_batch.h"
+
+namespace assent {
+namespace {
+
+using log_format::Family;
+
+rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+
+// A reader that must change nothing writes no LOG file either.
+class NoLogger : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+rocksdb::DBOptions ToDatabaseOptions(const LogDatabaseOptions& options) {
+  rocksdb::DBOptions result;
+  if (options.env != nullptr) result.env = options.env;
+
+  // CheckLog() has read the write-ahead log before, and what is torn has been cut off: nothing may be skipped any more.
+  result.wal_recovery_mode = rocksdb::WALRecoveryMode::kAbsoluteConsistency;
+  result.paranoid_checks = true;
+  // A recycled file has old records behind its end: a torn end could not be told from a damaged one.
+  result.recycle_log_file_num = 0;
+  result.manual_wal_flush = false;
+  result.max_total_wal_size = options.max_wal_bytes;
+  // The tables hold all column families up to one and the same group, so that a gap behind them shows (CheckLog).
+  result.atomic_flush = true;
+  result.avoid_flush_during_recovery = false;
+
+  // The filters of every table stay in memory: RequestMayExist does no I/O.
+  result.max_open_files = -1;
+  result.max_background_jobs = 2;
+  // One thread writes.
+  result.allow_concurrent_memtable_write = false;
+  result.enable_write_thread_adaptive_yield = false;
+
+  result.info_log_level = rocksdb::WARN_LEVEL;
+  result.max_log_file_size = 1 << 20;
+  result.keep_log_file_num = 3;
+  result.max_manifest_file_size = 4 << 20;
+  result.stats_dump_period_sec = 0;
+  result.stats_persist_period_sec = 0;
+  return result;
+}
+
+rocksdb::ColumnFamilyOptions ToFamilyOptions(const LogDatabaseOptions& options,
+                                             const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.block_cache = cache;
+  table.cache_index_and_filter_blocks = false;
+
+  rocksdb::ColumnFamilyOptions result;
+  result.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  result.write_buffer_size = options.write_buffer_bytes;
+  result.compression = rocksdb::kLZ4Compression;
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::Create(const LogDatabaseOptions& options) {
+  return OpenAs(Mode::kCreate, options, "");
+}
+
+absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::Open(const LogDatabaseOptions& options) {
+  return OpenAs(Mode::kOpen, options, "");
+}
+
+absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenTables(const LogDatabaseOptions& options,
+                                                                     const std::string& folder_without_wal) {
+  return OpenAs(Mode::kTablesOnly, options, folder_without_wal);
+}
+
+absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenAs(Mode mode, const LogDatabaseOptions& options,
+                                                                 const std::string& wal_folder) {
+  rocksdb::DBOptions database_options = ToDatabaseOptions(options);
+  const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+  const rocksdb::ColumnFamilyOptions family_options = ToFamilyOptions(options, cache);
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const char* name : log_format::kFamilyNames) descriptors.emplace_back(name, family_options);
+
+  std::unique_ptr<LogDatabase> database(new LogDatabase(options.path));
+  rocksdb::DB* opened = nullptr;
+  rocksdb::Status status;
+  switch (mode) {
+    case Mode::kCreate:
+      database_options.create_if_missing = true;
+      database_options.create_missing_column_families = true;
+      database_options.error_if_exists = true;
+      [[fallthrough]];
+    case Mode::kOpen:
+      status = rocksdb::DB::Open(database_options, options.path, descriptors, &database->families_, &opened);
+      break;
+    case Mode::kTablesOnly:
+      database_options.wal_dir = wal_folder;
+      database_options.info_log = std::make_shared<NoLogger>();
+      status = rocksdb::DB::OpenForReadOnly(database_options, options.path, descriptors, &database->families_, &opened);
+      break;
+  }
+  if (!status.ok()) return database->ToStatus(status);
+  database->database_.reset(opened);
+  for (std::uint32_t id = 0; id < log_format::kFamilyNames.size(); ++id) {
+    if (database->families_[id]->GetID() == id) continue;
+    return absl::DataLossError(absl::StrCat(options.path, ": column family ", log_format::kFamilyNames[id], " has id ",
+                                            database->families_[id]->GetID(), ", expected ", id));
+  }
+  return database;
+}
+
+LogDatabase::~LogDatabase() {
+  if (database_ == nullptr) return;
+  for (rocksdb::ColumnFamilyHandle* family : families_) database_->DestroyColumnFamilyHandle(family);
+  database_->Close();
+}
+
+absl::StatusOr<std::optional<std::string>> LogDatabase::Get(Family family, std::string_view key) const {
+  std::string value;
+  const rocksdb::Status status = database_->Get(rocksdb::ReadOptions(), families_[family], ToSlice(key), &value);
+  if (status.IsNotFound()) return std::nullopt;
+  if (!status.ok()) return ToStatus(status);
+  return std::optional<std::string>(std::move(value));
+}
+
+absl::StatusOr<std::optional<std::uint64_t>> LogDatabase::GetNumber(std::string_view meta_key) const {
+  const absl::StatusOr<std::optional<std::string>> value = Get(log_format::kMeta, meta_key);
+  if (!value.ok()) return value.status();
+  if (!value->has_value()) return std::nullopt;
+  const std::optional<std::uint64_t> number = log_format::DecodeUint64(**value);
+  if (number) return number;
+  return absl::DataLossError(
+      absl::StrCat(path_, ": meta/", std::string(meta_key), " has ", (*value)->size(), " bytes, expected 8"));
+}
+
+bool LogDatabase::KeyMayExist(Family family, std::string_view key) const {
+  std::string value;
+  return database_->KeyMayExist(rocksdb::ReadOptions(), families_[family], ToSlice(key), &value);
+}
+
+std::unique_ptr<rocksdb::Iterator> LogDatabase::Scan(Family family) const {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  return std::unique_ptr<rocksdb::Iterator>(database_->NewIterator(options, families_[family]));
+}
+
+absl::Status LogDatabase::Write(rocksdb::WriteBatch& batch) {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return ToStatus(database_->Write(options, &batch));
+}
+
+absl::Status LogDatabase::Flush() { return ToStatus(database_->Flush(rocksdb::FlushOptions(), families_)); }
+
+absl::Status LogDatabase::ToStatus(const rocksdb::Status& status) const {
+  if (status.ok()) return absl::OkStatus();
+  const std::string message = absl::StrCat("decision log ", path_, ": ", status.ToString());
+  if (status.IsIOError() || status.IsNoSpace()) return absl::UnavailableError(message);
+  return absl::DataLossError(message);
+}
+
+}  // namespace assent

@@ -1,0 +1,265 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "tests/coordinator/log/log_testing.h"
+
+namespace assent {
+namespace {
+
+class DecisionLogTest : public testing::Test {
+ protected:
+  std::unique_ptr<DecisionLog> Open() { return OpenOrDie(options_); }
+
+  ScratchFolder folder_;
+  DecisionLogOptions options_ = MakeOptions(folder_ / "data");
+};
+
+TEST_F(DecisionLogTest, AFreshLogStartsWithEpochOneAndNothingElse) {
+  const auto log = Open();
+  EXPECT_EQ(log->start().coordinator.name, "orders");
+  EXPECT_EQ(log->start().epoch, 1u);
+  EXPECT_EQ(log->start().reserved_sequences, 0u);
+  EXPECT_TRUE(log->start().unfinished.empty());
+  EXPECT_EQ(log->forgotten_before(), 0u);
+  EXPECT_EQ(log->requests_forgotten_before(), absl::InfinitePast());
+}
+
+TEST_F(DecisionLogTest, TheIncarnationStaysAndTheEpochGrowsWithEachOpening) {
+  const std::uint64_t incarnation = Open()->start().coordinator.incarnation;
+  for (std::uint32_t epoch = 2; epoch < 5; ++epoch) {
+    const auto log = Open();
+    EXPECT_EQ(log->start().coordinator.incarnation, incarnation);
+    EXPECT_EQ(log->start().epoch, epoch);
+  }
+}
+
+TEST_F(DecisionLogTest, AnotherLogHasAnotherIncarnation) {
+  const auto log = Open();
+  const auto other = OpenOrDie(MakeOptions(folder_ / "other"));
+  EXPECT_NE(log->start().coordinator.incarnation, other->start().coordinator.incarnation);
+}
+
+TEST_F(DecisionLogTest, ADecisionIsFoundByItsTransactionAndByItsRequest) {
+  const auto log = Open();
+  const TxnId txn = MakeTxn(*log, log->NextSequence());
+  const v1::DecisionRecord decision = MakeCommit(txn, "order-1");
+  DecideAndWait(*log, decision);
+
+  const auto by_txn = FindTransaction(*log, txn);
+  ASSERT_TRUE(by_txn.has_value());
+  EXPECT_EQ(by_txn->decision.SerializeAsString(), decision.SerializeAsString());
+  EXPECT_FALSE(by_txn->ended);
+  EXPECT_TRUE(log->RequestMayExist("order-1"));
+  const auto by_request = FindRequest(*log, "order-1");
+  ASSERT_TRUE(by_request.has_value());
+  EXPECT_EQ(by_request->decision.txn_id(), txn.ToString());
+}
+
+TEST_F(DecisionLogTest, AnEndedDecisionIsFoundWithoutItsTokens) {
+  const auto log = Open();
+  const TxnId txn = MakeTxn(*log, log->NextSequence());
+  DecideAndWait(*log, MakeCommit(txn, "order-1"));
+  EndAndWait(*log, txn);
+  const auto found = FindRequest(*log, "order-1");
+  ASSERT_TRUE(found.has_value());
+  EXPECT_TRUE(found->ended);
+  ASSERT_EQ(found->decision.branches_size(), 1);
+  EXPECT_EQ(found->decision.branches(0).branch(), "stock");
+  EXPECT_EQ(found->decision.branches(0).token(), "");
+}
+
+TEST_F(DecisionLogTest, AnAbortHasEndedWithItsDecision) {
+  {
+    const auto log = Open();
+    const TxnId txn = MakeTxn(*log, log->NextSequence());
+    DecideAndWait(*log, MakeAbort(txn, "order-1"));
+    EXPECT_TRUE(FindTransaction(*log, txn)->ended);
+  }
+  const auto log = Open();
+  EXPECT_TRUE(log->start().unfinished.empty());
+  EXPECT_EQ(FindRequest(*log, "order-1")->decision.failure().reason(), "out of stock");
+}
+
+TEST_F(DecisionLogTest, WhatWasNeverDecidedIsNotFound) {
+  const auto log = Open();
+  const TxnId txn = MakeTxn(*log, log->NextSequence());
+  EXPECT_FALSE(FindTransaction(*log, txn).has_value());
+  EXPECT_FALSE(FindRequest(*log, "order-1").has_value());
+  EXPECT_FALSE(log->RequestMayExist("order-1"));
+  DecideAndWait(*log, MakeCommit(txn, "order-1"));
+  EXPECT_FALSE(log->RequestMayExist("order-2"));
+  TxnId of_another_shard = txn;
+  of_another_shard.shard = 1;
+  EXPECT_FALSE(FindTransaction(*log, of_another_shard).has_value());
+}
+
+TEST_F(DecisionLogTest, UnfinishedDecisionsComeBackInTheOrderOfTheirSequences) {
+  std::vector<std::string> expected;
+  {
+    const auto log = Open();
+    Completions decided;
+    // Around 256, where an order by text or by little-endian bytes would differ.
+    for (std::uint64_t sequence : {300, 255, 256, 9, 10, 1}) {
+      log->Decide(MakeCommit(MakeTxn(*log, sequence)), decided.One());
+    }
+    decided.WaitFor(6);
+    EndAndWait(*log, MakeTxn(*log, 10));
+    for (std::uint64_t sequence : {1, 9, 255, 256, 300}) expected.push_back(MakeTxn(*log, sequence).ToString());
+  }
+  const auto log = Open();
+  std::vector<std::string> found;
+  for (const v1::DecisionRecord& decision : log->start().unfinished) {
+    found.push_back(decision.txn_id());
+    EXPECT_EQ(decision.branches(0).token(), "token of " + decision.txn_id());
+  }
+  EXPECT_EQ(found, expected);
+}
+
+TEST_F(DecisionLogTest, CompletionsRunInTheOrderOfTheCalls) {
+  const auto log = Open();
+  Completions decided;
+  std::vector<int> expected;
+  for (int i = 0; i < 1000; ++i) {
+    log->Decide(MakeCommit(MakeTxn(*log, log->NextSequence())), decided.One(i));
+    expected.push_back(i);
+  }
+  decided.WaitFor(1000);
+  EXPECT_EQ(decided.order(), expected);
+}
+
+TEST_F(DecisionLogTest, TheDestructorWritesWhatIsQueuedAndRunsItsCompletions) {
+  Completions decided;
+  {
+    const auto log = Open();
+    for (int i = 0; i < 100; ++i) log->Decide(MakeCommit(MakeTxn(*log, log->NextSequence())), decided.One());
+    log->End(MakeTxn(*log, 50), nullptr);
+  }
+  EXPECT_EQ(decided.count(), 100);
+  EXPECT_EQ(Open()->start().unfinished.size(), 99u);
+}
+
+TEST_F(DecisionLogTest, DrainWaitsForEveryCompletion) {
+  const auto log = Open();
+  Completions decided;
+  for (int i = 0; i < 100; ++i) log->Decide(MakeCommit(MakeTxn(*log, log->NextSequence())), decided.One());
+  bool found = false;
+  log->FindRequest("order-1", [&](std::optional<LoggedOutcome>) { found = true; });
+  log->Drain();
+  EXPECT_EQ(decided.count(), 100);
+  EXPECT_TRUE(found);
+}
+
+TEST_F(DecisionLogTest, AnEndThatNobodyWaitsForRidesWithTheNextGroup) {
+  options_.end_sync_delay = absl::Hours(1);
+  const auto log = Open();
+  const TxnId txn = MakeTxn(*log, log->NextSequence());
+  DecideAndWait(*log, MakeCommit(txn));
+  Completions ended;
+  log->End(txn, ended.One());
+  EXPECT_FALSE(FindTransaction(*log, txn)->ended);  // no group has come yet
+  EXPECT_EQ(ended.count(), 0);
+  DecideAndWait(*log, MakeCommit(MakeTxn(*log, log->NextSequence())));
+  EXPECT_EQ(ended.count(), 1);
+  EXPECT_TRUE(FindTransaction(*log, txn)->ended);
+}
+
+TEST_F(DecisionLogTest, AnEndThatSomethingWaitsForIsWrittenWithoutAGroup) {
+  const auto log = Open();
+  const TxnId txn = MakeTxn(*log, log->NextSequence());
+  DecideAndWait(*log, MakeCommit(txn));
+  const auto begin = std::chrono::steady_clock::now();
+  EndAndWait(*log, txn);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(5));
+  EXPECT_TRUE(FindTransaction(*log, txn)->ended);
+}
+
+TEST_F(DecisionLogTest, SequencesOfAnEarlierEpochAreNeverGivenOutAgain) {
+  options_.sequence_reservation = 1000;
+  std::uint64_t last = 0;
+  {
+    const auto log = Open();
+    EXPECT_EQ(log->NextSequence(), 1u);
+    last = log->NextSequence();
+    EXPECT_EQ(log->last_sequence(), last);
+  }
+  const auto log = Open();
+  EXPECT_GE(log->start().reserved_sequences, last);
+  EXPECT_GT(log->NextSequence(), log->start().reserved_sequences);
+}
+
+TEST_F(DecisionLogTest, SequencesAreReservedAhead) {
+  options_.sequence_reservation = 1000;
+  std::uint64_t last = 0;
+  {
+    const auto log = Open();
+    for (int i = 0; i < 20; ++i) {
+      for (int j = 0; j < 400; ++j) EXPECT_EQ(log->NextSequence(), ++last);
+      // A group behind the reservation's: the reservation is durable.
+      DecideAndWait(*log, MakeCommit(MakeTxn(*log, last)));
+    }
+  }
+  EXPECT_GE(Open()->start().reserved_sequences, last);
+}
+
+using DecisionLogDeathTest = DecisionLogTest;
+
+TEST_F(DecisionLogDeathTest, RunningOutOfSequencesIsAFailedCheck) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  options_.sequence_reservation = 2;
+  EXPECT_DEATH(
+      {
+        const auto log = Open();
+        // Three at once, before the committer can have reserved more.
+        for (int i = 0; i < 1000; ++i) log->NextSequence();
+      },
+      "sequence_reservation");
+}
+
+TEST_F(DecisionLogTest, HeuristicRecordsAreDurableBeforeTheirCompletion) {
+  const auto log = Open();
+  v1::HeuristicRecord record;
+  record.set_txn_id(MakeTxn(*log, log->NextSequence()).ToString());
+  record.set_branch("stock");
+  record.set_what("42704: the prepared transaction is gone");
+  Completions recorded;
+  log->RecordHeuristic(record, recorded.One());
+  recorded.WaitFor(1);
+}
+
+TEST_F(DecisionLogTest, ManyThreadsWriteAndReadAtOnce) {
+  options_.sequence_reservation = 100'000;
+  constexpr int kThreads = 4;
+  constexpr int kEach = 500;
+  {
+    const auto log = Open();
+    Completions decided;
+    Completions ended;
+    std::vector<std::thread> threads;
+    for (int thread = 0; thread < kThreads; ++thread) {
+      threads.emplace_back([&, thread] {
+        for (int i = 0; i < kEach; ++i) {
+          const TxnId txn = MakeTxn(*log, log->NextSequence());
+          const std::string request = std::to_string(thread) + "-" + std::to_string(i);
+          EXPECT_FALSE(log->RequestMayExist(request) && FindRequest(*log, request).has_value());
+          log->Decide(MakeCommit(txn, request), [&, txn, done = decided.One()]() mutable {
+            if (txn.sequence % 2 == 0) log->End(txn, ended.One());
+            done();
+          });
+          if (i % 50 == 0) FindTransaction(*log, txn);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    decided.WaitFor(kThreads * kEach);
+    ended.WaitFor(kThreads * kEach / 2);
+    for (int thread = 0; thread < kThreads; ++thread) {
+      EXPECT_TRUE(FindRequest(*log, std::to_string(thread) + "-7").has_value());
+    }
+  }
+  EXPECT_EQ(Open()->start().unfinished.size(), kThreads * kEach / 2u);
+}
+
+}  // namespace
+}  // namespace assent
