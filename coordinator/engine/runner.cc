@@ -46,7 +46,7 @@ void Runner::Feed(const TransactionPtr& transaction, protocol::Event event) {
 
 void Runner::FeedFailure(const TransactionPtr& transaction, protocol::Event event, v1::TransactionFailure failure) {
   // The first failure is the cause; what follows are its effects.
-  if (transaction->IsUndecided() && transaction->failure.reason().empty()) transaction->failure = std::move(failure);
+  if (transaction->IsUndecided()) transaction->failure = std::move(failure);
   Feed(transaction, event);
 }
 
