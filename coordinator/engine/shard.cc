@@ -39,7 +39,13 @@ Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, 
       runner_(options, log, clock, scheduler, [this](const TransactionPtr& transaction) { Retire(transaction); }),
       sweep_(std::make_unique<Sweep>(*this)) {}
 
-Shard::~Shard() = default;
+Shard::~Shard() {
+  // Who waits holds the transaction, and the transaction who waits: dropping them here answers "unknown" to each.
+  for (const auto& [sequence, transaction] : transactions_) {
+    transaction->waiters.clear();
+    for (BranchRun& branch : transaction->branches) branch.operations.clear();
+  }
+}
 
 void Shard::Start() {
   absl::flat_hash_map<std::string, std::vector<std::string>> unfinished_tokens;
