@@ -38,6 +38,7 @@ struct CommandLine {
   ConfigFlags flags;
   bool check_config = false;
   bool print_default_config = false;
+  bool print_options = false;
 };
 
 void DescribeFlags(CLI::App& app, CommandLine& line) {
@@ -53,6 +54,8 @@ void DescribeFlags(CLI::App& app, CommandLine& line) {
                "that work alone");
   app.add_flag("--check-config", line.check_config, "Read the configuration, say what is wrong with it, and end");
   app.add_flag("--print-default-config", line.print_default_config, "Print a file with every option, and end");
+  app.add_flag("--print-options", line.print_options,
+               "Print the options as the tables of docs/configuration.md, and end");
   app.set_version_flag("--version", ASSENT_VERSION);
 }
 
@@ -149,6 +152,10 @@ ExitCode Serve(const Config& config, const std::string& address_file) {
 ExitCode Run(const CommandLine& line) {
   if (line.print_default_config) {
     std::cout << DefaultConfigText();
+    return kStopped;
+  }
+  if (line.print_options) {
+    std::cout << OptionTablesMarkdown();
     return kStopped;
   }
   auto config = ReadConfigFile(line.config_file, line.flags);

@@ -45,7 +45,7 @@ std::string SectionText(std::span<const Option<Owner>> options, bool commented_o
   std::string text;
   for (const Option<Owner>& option : options) {
     const std::string allowed = Allowed(option);
-    absl::StrAppend(&text, Comment(std::string(option.doc) + (allowed.empty() ? "" : " Value: " + allowed + ".")));
+    absl::StrAppend(&text, Comment(option.doc), allowed.empty() ? "" : Comment("Value: " + allowed + "."));
     absl::StrAppend(&text, commented_out ? "# " : "", std::string(option.name), " = ",
                     WrittenDefault(option, option.field(defaults)), "\n\n");
   }
