@@ -22,7 +22,7 @@ packages=(
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
   librocksdb-dev libabsl-dev libboost1.81-dev libpq-dev libisal-dev libssl-dev libspdlog-dev libtomlplusplus-dev
   libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev librdkafka-dev
-  clang-format-14 clang-tidy-14
+  clang-format-14 clang-tidy-14 shellcheck
   kcat postgresql-15 postgresql-client-15 maven python3-venv
 )
 

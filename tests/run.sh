@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Installs, builds and tests: everything that must hold before a change is taken.
+set -euo pipefail
+
+usage() {
+  cat <<'HELP'
+Usage: tests/run.sh [--full]
+
+Installs what is missing, checks the form of the sources, runs the unit tests under ASan + UBSan and under TSan, and then
+every test of the release build, on a private PostgreSQL and Kafka (deploy/local.sh). The last lines are ctest's own.
+Exit 0 only if all of it passed.
+
+Without --full: a bounded slice, without the tests labelled `long`, and clang-tidy over the last commit's files only.
+HELP
+}
+
+full=false
+case "${1:-}" in
+  --help | -h) usage && exit 0 ;;
+  --full) full=true ;;
+  '') ;;
+  *) usage >&2 && exit 2 ;;
+esac
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cores="$(nproc)"
+max_tidied=8 # files, in the bounded slice: each takes ten seconds and more
+
+say() { printf 'tests: %s (%d:%02d)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
+fail() {
+  echo "tests: $*" >&2
+  exit 1
+}
+
+# ctest's fixture destroys its servers by itself; this is for a run that ends before ctest can.
+trap 'deploy/local.sh down --destroy --dir build/release/servers >/dev/null 2>&1 || true' EXIT
+
+check_form() {
+  say "clang-format and shellcheck"
+  git ls-files -z '*.cc' '*.h' | xargs -0 clang-format-14 --dry-run -Werror ||
+    fail "these sources are not as clang-format-14 writes them: clang-format-14 -i FILE"
+  git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+}
+
+build() {
+  say "building $1"
+  mkdir -p build
+  cmake --preset "$1" >"build/$1.configure.log" || { cat "build/$1.configure.log" && fail "preset $1 does not configure"; }
+  cmake --build "build/$1" --parallel "$cores" -- --quiet || fail "preset $1 does not build"
+}
+
+run_under_sanitizer() {
+  build "$1"
+  say "unit tests under $1"
+  ctest --test-dir "build/$1" -L unit --parallel "$cores" --output-on-failure --no-tests=error >"build/$1.ctest.log" ||
+    { cat "build/$1.ctest.log" && fail "unit tests fail under $1"; }
+  tail -n 3 "build/$1.ctest.log"
+}
+
+# Needs the release build's compile_commands.json.
+check_with_clang_tidy() {
+  local files
+  if $full; then
+    mapfile -t files < <(git ls-files '*.cc')
+  else
+    mapfile -t files < <(git diff --name-only --diff-filter=d HEAD~1 -- '*.cc' 2>/dev/null | shuf -n "$max_tidied")
+  fi
+  say "clang-tidy over ${#files[@]} files"
+  ((${#files[@]} == 0)) || printf '%s\0' "${files[@]}" |
+    xargs -0 -n 1 -P "$cores" clang-tidy-14 -p build/release --quiet 2>/dev/null || fail "clang-tidy found the above"
+}
+
+say "installing what is missing"
+deploy/install.sh
+check_form
+build release
+check_with_clang_tidy
+run_under_sanitizer asan
+run_under_sanitizer tsan
+
+selection=(-LE long)
+! $full || selection=()
+say "all tests"
+ctest --test-dir build/release "${selection[@]}" --parallel "$cores" --output-on-failure --no-tests=error
