@@ -7,16 +7,8 @@
 #include "absl/status/statusor.h"
 #include "participants/participant.h"
 #include "participants/participant_context.h"
+#include "participants/postgres/postgres_participant.h"
 namespace assent {
-namespace postgres {
-struct PostgresOptions {
-  std::string name;
-  std::string conninfo;
-  int max_connections = 16;
-};
-absl::StatusOr<std::unique_ptr<Participant>> MakePostgresParticipant(PostgresOptions options,
-                                                                     const ParticipantContext& context);
-}  // namespace postgres
 namespace kafka {
 struct KafkaOptions {
   std::string name;

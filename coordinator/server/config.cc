@@ -191,6 +191,12 @@ class ConfigReader {
                                            "\"; expected a name of its own for each"));
     }
     if constexpr (std::is_same_v<Options, PostgresOptions>) WarnOfPassword(participant);
+    if (config_.shards > MostShards(participant)) {
+      Mistake(WhereIs("shards", ""),
+              absl::StrCat("\"shards\" is ", config_.shards, "; expected at most ", MostShards(participant),
+                           ", as participant \"", participant.name,
+                           "\" splits its max_connections (two for each shard) or max_transactional_ids over them"));
+    }
     config_.participants.emplace_back(std::move(participant));
   }
 
@@ -288,9 +294,19 @@ const std::string& NameOf(const ParticipantConfig& participant) {
   return std::visit([](const auto& options) -> const std::string& { return options.name; }, participant);
 }
 
+std::uint32_t MostShards(const ParticipantConfig& participant) {
+  if (const auto* postgres = std::get_if<PostgresOptions>(&participant)) return postgres->max_connections / 2;
+  return static_cast<std::uint32_t>(std::get<KafkaOptions>(participant).max_transactional_ids);
+}
+
 EngineOptions Config::EngineOptionsFor(std::uint32_t cores) const {
   EngineOptions options = engine;
-  options.shards = shards != 0 ? shards : std::max(1u, cores / 2);
+  options.shards = shards;
+  if (shards != 0) return options;
+  options.shards = std::max(1u, cores / 2);
+  for (const ParticipantConfig& participant : participants) {
+    options.shards = std::min(options.shards, MostShards(participant));
+  }
   return options;
 }
 

@@ -29,12 +29,15 @@ using ParticipantConfig = std::variant<postgres::PostgresOptions, kafka::KafkaOp
 
 const std::string& NameOf(const ParticipantConfig& participant);
 
+// How many shards its bounds can be split over.
+std::uint32_t MostShards(const ParticipantConfig& participant);
+
 // All that assentd is told. The fields' initial values are the options' defaults.
 struct Config {
   std::string coordinator;
   std::string data_dir = "/var/lib/assent";
   std::vector<std::string> listen = {"127.0.0.1:7411"};
-  std::uint32_t shards = 0;  // 0: half of the machine's cores, at least 1
+  std::uint32_t shards = 0;  // 0: half of the machine's cores, at least 1, and what participants bear
   bool insecure = false;
   std::string log_level = "info";
   absl::Duration start_patience = absl::Seconds(5);

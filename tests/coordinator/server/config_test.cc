@@ -103,7 +103,7 @@ TEST(ConfigTest, ParticipantsOfBothTypesAreRead) {
   const auto& postgres = std::get<postgres::PostgresOptions>(config->participants[0]);
   EXPECT_EQ(postgres.name, "db");
   EXPECT_EQ(postgres.conninfo, "dbname=a");
-  EXPECT_EQ(postgres.max_connections, 4);
+  EXPECT_EQ(postgres.max_connections, 4u);
   const auto& kafka = std::get<kafka::KafkaOptions>(config->participants[1]);
   EXPECT_EQ(kafka.name, "events");
   EXPECT_THAT(kafka.bootstrap_servers, ElementsAre("a:1", "b:2"));
@@ -115,6 +115,47 @@ TEST(ConfigTest, HalfOfTheCoresAreShardsWhereNoneAreAskedFor) {
   ASSERT_TRUE(config.ok());
   EXPECT_EQ(config->EngineOptionsFor(8).shards, 4u);
   EXPECT_EQ(config->EngineOptionsFor(1).shards, 1u);
+}
+
+constexpr char kDatabaseOfFour[] =
+    "[[participant]]\nname = \"db\"\ntype = \"postgres\"\nconninfo = \"dbname=a\"\nmax_connections = 4\n";
+
+TEST(ConfigTest, ThereAreNoMoreShardsThanTheParticipantsBear) {
+  const auto config = Parse(Minimal("", kDatabaseOfFour));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->EngineOptionsFor(64).shards, 2u);
+  EXPECT_TRUE(Parse(Minimal("shards = 2\n", kDatabaseOfFour)).ok());
+  EXPECT_THAT(Refusal(Minimal("shards = 3\n", kDatabaseOfFour)),
+              HasSubstr("assentd.toml:2:10: \"shards\" is 3; expected at most 2, as participant \"db\""));
+}
+
+// A row of the table may point at the wrong field: every option of a PostgreSQL participant, read into its own.
+TEST(ConfigTest, EveryOptionOfAPostgresParticipantIsRead) {
+  const auto config = Parse(
+      Minimal("",
+              "[[participant]]\nname = \"db\"\ntype = \"postgres\"\nconninfo = \"dbname=a\"\nmax_connections = 20\n"
+              "max_waiting_branches = 21\nmax_queued_operations = 22\nmax_prepared_statements = 23\n"
+              "max_unanswered_finishes = 24\nmax_result_bytes = \"25KiB\"\nmax_parameter_bytes = \"26KiB\"\n"
+              "max_statement_bytes = \"27KiB\"\nconnect_timeout = \"28s\"\nfirst_reconnect_delay = \"29s\"\n"
+              "last_reconnect_delay = \"30s\"\nprepare_timeout = \"31s\"\nprepare_slot_timeout = \"32s\"\n"
+              "finish_timeout = \"33s\"\nabort_patience = \"34s\"\n"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& options = std::get<postgres::PostgresOptions>(config->participants[0]);
+  EXPECT_EQ(options.max_connections, 20u);
+  EXPECT_EQ(options.max_waiting_branches, 21u);
+  EXPECT_EQ(options.max_queued_operations, 22u);
+  EXPECT_EQ(options.max_prepared_statements, 23u);
+  EXPECT_EQ(options.max_unanswered_finishes, 24u);
+  EXPECT_EQ(options.max_result_bytes, 25u << 10);
+  EXPECT_EQ(options.max_parameter_bytes, 26u << 10);
+  EXPECT_EQ(options.max_statement_bytes, 27u << 10);
+  EXPECT_EQ(options.connect_timeout, absl::Seconds(28));
+  EXPECT_EQ(options.first_reconnect_delay, absl::Seconds(29));
+  EXPECT_EQ(options.last_reconnect_delay, absl::Seconds(30));
+  EXPECT_EQ(options.prepare_timeout, absl::Seconds(31));
+  EXPECT_EQ(options.prepare_slot_timeout, absl::Seconds(32));
+  EXPECT_EQ(options.finish_timeout, absl::Seconds(33));
+  EXPECT_EQ(options.abort_patience, absl::Seconds(34));
 }
 
 // ---- Refusals -------------------------------------------------------------------------------------------------------
