@@ -132,7 +132,7 @@ TEST_F(LogCrashTest, APowerCutAtAnyMomentLeavesAPrefixWithEverythingThatWasAckno
     // The mark is not synced: after a power cut it may be any earlier one.
     if (random() % 2 == 0) WriteFile(left + "/synced", mark_at_start);
 
-    const auto leftover = OpenLeftover(left);
+    auto leftover = OpenLeftover(left);
     int found = 0;
     while (FindRequest(*leftover, "order-" + std::to_string(found)).has_value()) ++found;
     ASSERT_GE(found, acknowledged) << "cut " << cut;
@@ -149,7 +149,7 @@ TEST_F(LogCrashTest, APowerCutAtAnyMomentLeavesAPrefixWithEverythingThatWasAckno
     }
     ASSERT_GE(leftover->start().reserved_sequences, last);
     ASSERT_EQ(leftover->start().epoch, epoch + 1);
-    leftover->Drain();
+    leftover.reset();
     std::filesystem::remove_all(left);
   }
   EXPECT_GT(torn, 0);
