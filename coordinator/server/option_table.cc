@@ -4,14 +4,10 @@
 #include <array>
 
 #include "base/ids.h"
-#include "coordinator/server/conninfo.h"
 #include "coordinator/server/listen_address.h"
 
 namespace assent {
 namespace {
-
-using kafka::KafkaOptions;
-using postgres::PostgresOptions;
 
 bool IsLogLevel(std::string_view level) {
   constexpr std::array<std::string_view, 5> kLevels = {"trace", "debug", "info", "warning", "error"};
@@ -21,13 +17,6 @@ bool IsLogLevel(std::string_view level) {
 bool IsListenAddress(std::string_view text) { return ParseListenAddress(text).has_value(); }
 
 bool IsNotEmpty(std::string_view text) { return !text.empty(); }
-
-bool IsBootstrapServer(std::string_view text) {
-  const auto address = ParseListenAddress(text);
-  return address && address->kind != ListenAddress::Kind::kUnixSocket && address->port != 0;
-}
-
-constexpr std::string_view kBranchNameInWords = "1 to 63 of A-Z, a-z, 0-9, _ and -";
 
 }  // namespace
 
@@ -222,148 +211,6 @@ std::span<const Option<Config>> TlsOptions() {
         .valid = IsNotEmpty,
         .expected = "a file"},
        [](Config& c) -> OptionField { return &c.tls.client_ca; }},
-  };
-  return options;
-}
-
-std::span<const Option<PostgresOptions>> PostgresParticipantOptions() {
-  static const std::vector<Option<PostgresOptions>> options = {
-      {{.name = "name",
-        .type = OptionType::kText,
-        .doc = "What callers enlist it by.",
-        .example = "\"orders-db\"",
-        .required = true,
-        .valid = IsBranchName,
-        .expected = kBranchNameInWords},
-       [](PostgresOptions& o) -> OptionField { return &o.name; }},
-      {{.name = "conninfo",
-        .type = OptionType::kText,
-        .doc = "libpq connection string, straight to the primary. Put passwords in a passfile, not here.",
-        .example = "\"host=/var/run/postgresql dbname=orders user=assent\"",
-        .required = true,
-        .valid = IsConninfo,
-        .expected = "a libpq connection string, \"host=… dbname=… user=…\" or \"postgresql://…\"",
-        .secret = true},
-       [](PostgresOptions& o) -> OptionField { return &o.conninfo; }},
-      {{.name = "max_connections",
-        .type = OptionType::kCount,
-        .doc = "Connections of this process, split over the shards; one of each shard is kept for recovery.",
-        .minimum = "2",
-        .maximum = "10000"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_connections; }},
-      {{.name = "max_waiting_branches",
-        .type = OptionType::kCount,
-        .doc = "Branches that wait for a connection, split over the shards. More are RESOURCE_EXHAUSTED at once.",
-        .minimum = "1",
-        .maximum = "1000000"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_waiting_branches; }},
-      {{.name = "max_queued_operations",
-        .type = OptionType::kCount,
-        .doc = "Operations of one branch that are not yet sent.",
-        .minimum = "1",
-        .maximum = "1000000"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_queued_operations; }},
-      {{.name = "max_prepared_statements",
-        .type = OptionType::kCount,
-        .doc = "Kept on each connection; the least used one goes.",
-        .minimum = "0",
-        .maximum = "100000"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_prepared_statements; }},
-      {{.name = "max_unanswered_finishes",
-        .type = OptionType::kCount,
-        .doc = "COMMIT PREPARED and its like in flight on one connection.",
-        .minimum = "1",
-        .maximum = "100000"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_unanswered_finishes; }},
-      {{.name = "max_result_bytes",
-        .type = OptionType::kSize,
-        .doc = "Rows of one operation's reply.",
-        .minimum = "1KiB",
-        .maximum = "1GiB"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_result_bytes; }},
-      {{.name = "max_parameter_bytes",
-        .type = OptionType::kSize,
-        .doc = "One parameter.",
-        .minimum = "1KiB",
-        .maximum = "1GiB"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_parameter_bytes; }},
-      {{.name = "max_statement_bytes",
-        .type = OptionType::kSize,
-        .doc = "The text of one statement.",
-        .minimum = "1KiB",
-        .maximum = "1GiB"},
-       [](PostgresOptions& o) -> OptionField { return &o.max_statement_bytes; }},
-      {{.name = "connect_timeout",
-        .type = OptionType::kDuration,
-        .doc = "Of one attempt to connect.",
-        .minimum = "100ms",
-        .maximum = "10m"},
-       [](PostgresOptions& o) -> OptionField { return &o.connect_timeout; }},
-      {{.name = "first_reconnect_delay",
-        .type = OptionType::kDuration,
-        .doc = "After an attempt that failed; doubles.",
-        .minimum = "1ms",
-        .maximum = "1m"},
-       [](PostgresOptions& o) -> OptionField { return &o.first_reconnect_delay; }},
-      {{.name = "last_reconnect_delay",
-        .type = OptionType::kDuration,
-        .doc = "Up to this.",
-        .minimum = "1ms",
-        .maximum = "10m"},
-       [](PostgresOptions& o) -> OptionField { return &o.last_reconnect_delay; }},
-      {{.name = "prepare_timeout",
-        .type = OptionType::kDuration,
-        .doc =
-            "How long a PREPARE TRANSACTION may go unanswered; then the vote is unknown, and the transaction aborts.",
-        .minimum = "100ms",
-        .maximum = "1h"},
-       [](PostgresOptions& o) -> OptionField { return &o.prepare_timeout; }},
-      {{.name = "prepare_slot_timeout",
-        .type = OptionType::kDuration,
-        .doc = "How long a branch waits to prepare while max_prepared_transactions of the server are taken.",
-        .minimum = "0s",
-        .maximum = "10m"},
-       [](PostgresOptions& o) -> OptionField { return &o.prepare_slot_timeout; }},
-      {{.name = "finish_timeout",
-        .type = OptionType::kDuration,
-        .doc = "Of one COMMIT PREPARED or ROLLBACK PREPARED; then it is tried again.",
-        .minimum = "100ms",
-        .maximum = "1h"},
-       [](PostgresOptions& o) -> OptionField { return &o.finish_timeout; }},
-      {{.name = "abort_patience",
-        .type = OptionType::kDuration,
-        .doc = "How long a running statement of an aborted branch may go on before its backend is terminated.",
-        .minimum = "0s",
-        .maximum = "10m"},
-       [](PostgresOptions& o) -> OptionField { return &o.abort_patience; }},
-  };
-  return options;
-}
-
-std::span<const Option<KafkaOptions>> KafkaParticipantOptions() {
-  static const std::vector<Option<KafkaOptions>> options = {
-      {{.name = "name",
-        .type = OptionType::kText,
-        .doc = "What callers enlist it by.",
-        .example = "\"events\"",
-        .required = true,
-        .valid = IsBranchName,
-        .expected = kBranchNameInWords},
-       [](KafkaOptions& o) -> OptionField { return &o.name; }},
-      {{.name = "bootstrap_servers",
-        .type = OptionType::kTexts,
-        .doc = "Some brokers of the cluster; the others are learnt from them.",
-        .example = "[\"127.0.0.1:9092\"]",
-        .required = true,
-        .valid = IsBootstrapServer,
-        .expected = "each host:port"},
-       [](KafkaOptions& o) -> OptionField { return &o.bootstrap_servers; }},
-      {{.name = "max_transactional_ids",
-        .type = OptionType::kCount,
-        .doc = "Kafka branches in flight at once, of this process, split over the shards.",
-        .minimum = "1",
-        .maximum = "100000"},
-       [](KafkaOptions& o) -> OptionField { return &o.max_transactional_ids; }},
   };
   return options;
 }

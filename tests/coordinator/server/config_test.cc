@@ -158,6 +158,58 @@ TEST(ConfigTest, EveryOptionOfAPostgresParticipantIsRead) {
   EXPECT_EQ(options.abort_patience, absl::Seconds(34));
 }
 
+TEST(ConfigTest, EveryOptionOfAKafkaParticipantIsRead) {
+  const auto config = Parse("coordinator = \"orders\"\n" + std::string(kParticipant) +
+                            "transactional_id_rest = \"41s\"\n"
+                            "transaction_timeout = \"42s\"\n"
+                            "max_branches = 43\n"
+                            "max_branch_bytes = \"44MiB\"\n"
+                            "max_buffered_bytes = \"45MiB\"\n"
+                            "max_record_bytes = \"1046B\"\n"
+                            "max_headers = 47\n"
+                            "max_batch_bytes = \"1048B\"\n"
+                            "max_queued_operations = 49\n"
+                            "max_topics = 50\n"
+                            "metadata_age = \"51s\"\n"
+                            "unknown_topic_age = \"52s\"\n"
+                            "connections_per_broker = 53\n"
+                            "max_in_flight = 54\n"
+                            "max_queued_requests = 55\n"
+                            "max_response_bytes = \"56MiB\"\n"
+                            "connect_timeout = \"57s\"\n"
+                            "request_timeout = \"58s\"\n"
+                            "finish_timeout = \"59s\"\n"
+                            "first_backoff = \"60s\"\n"
+                            "last_backoff = \"61s\"\n"
+                            "first_reconnect = \"59s\"\n"
+                            "last_reconnect = \"63s\"\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& options = std::get<kafka::KafkaOptions>(config->participants[0]);
+  EXPECT_EQ(options.transactional_id_rest, absl::Seconds(41));
+  EXPECT_EQ(options.transaction_timeout, absl::Seconds(42));
+  EXPECT_EQ(options.max_branches, 43u);
+  EXPECT_EQ(options.max_branch_bytes, 44ull << 20);
+  EXPECT_EQ(options.max_buffered_bytes, 45ull << 20);
+  EXPECT_EQ(options.max_record_bytes, 1046u);
+  EXPECT_EQ(options.max_headers, 47u);
+  EXPECT_EQ(options.max_batch_bytes, 1048u);
+  EXPECT_EQ(options.max_queued_operations, 49u);
+  EXPECT_EQ(options.max_topics, 50u);
+  EXPECT_EQ(options.metadata_age, absl::Seconds(51));
+  EXPECT_EQ(options.unknown_topic_age, absl::Seconds(52));
+  EXPECT_EQ(options.connections_per_broker, 53);
+  EXPECT_EQ(options.max_in_flight, 54u);
+  EXPECT_EQ(options.max_queued_requests, 55u);
+  EXPECT_EQ(options.max_response_bytes, 56ull << 20);
+  EXPECT_EQ(options.connect_timeout, absl::Seconds(57));
+  EXPECT_EQ(options.request_timeout, absl::Seconds(58));
+  EXPECT_EQ(options.finish_timeout, absl::Seconds(59));
+  EXPECT_EQ(options.first_backoff, absl::Seconds(60));
+  EXPECT_EQ(options.last_backoff, absl::Seconds(61));
+  EXPECT_EQ(options.first_reconnect, absl::Seconds(59));
+  EXPECT_EQ(options.last_reconnect, absl::Seconds(63));
+}
+
 // ---- Refusals -------------------------------------------------------------------------------------------------------
 
 TEST(ConfigTest, AnUnknownKeyIsRefusedWithItsPlaceAndTheNearestName) {
