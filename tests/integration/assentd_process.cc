@@ -1,0 +1,147 @@
+#include "tests/integration/assentd_process.h"
+
+#include <fcntl.h>
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+
+namespace assent::integration {
+namespace {
+
+constexpr auto kStartPatience = std::chrono::seconds(60);
+
+std::string ReadFile(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
+
+std::string PostgresParticipant(const std::string& name, const std::string& conninfo, const std::string& more) {
+  return absl::StrCat("[[participant]]\ntype = \"postgres\"\nname = \"", name, "\"\nconninfo = \"", conninfo, "\"\n",
+                      more, "\n");
+}
+
+std::string KafkaParticipant(const std::string& name, const std::string& server, const std::string& more) {
+  return absl::StrCat("[[participant]]\ntype = \"kafka\"\nname = \"", name, "\"\nbootstrap_servers = [\"", server,
+                      "\"]\n", more, "\n");
+}
+
+Assentd::Assentd(std::string participants, std::string settings)
+    : folder_(std::filesystem::temp_directory_path() / UniqueName("assentd")), address_("127.0.0.1:0") {
+  std::filesystem::create_directories(folder_);
+  std::ofstream(folder_ / "assentd.toml")
+      << "coordinator = \"" << UniqueName("c") << "\"\ndata_dir = \"" << data_dir().string() << "\"\n"
+      << settings << "\n"
+      << participants;
+}
+
+Assentd::~Assentd() {
+  Kill();
+  if (testing::Test::HasFailure()) std::cerr << "---- assentd said:\n" << Log() << "----\n";
+  std::filesystem::remove_all(folder_);
+}
+
+void Assentd::Launch() {
+  std::filesystem::remove(address_file());
+  const std::string config = (folder_ / "assentd.toml").string();
+  const std::string log = (folder_ / "log").string();
+  const std::string file = address_file().string();
+  pid_ = fork();
+  ASSERT_GE(pid_, 0);
+  if (pid_ > 0) return;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  dup2(output, STDERR_FILENO);
+  execl(ASSENTD_PATH, ASSENTD_PATH, "--config", config.c_str(), "--listen", address_.c_str(), "--address-file",
+        file.c_str(), nullptr);
+  _exit(127);
+}
+
+// True when it serves, false when it has ended.
+bool Assentd::AwaitServing() {
+  const auto end = std::chrono::steady_clock::now() + kStartPatience;
+  while (!std::filesystem::exists(address_file())) {
+    siginfo_t info{};
+    if (waitid(P_PID, pid_, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_) return false;
+    if (std::chrono::steady_clock::now() > end) {
+      ADD_FAILURE() << ASSENTD_PATH << " neither serves nor ends";
+      Kill();
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+bool Assentd::Start() {
+  Launch();
+  if (!AwaitServing()) {
+    ADD_FAILURE() << ASSENTD_PATH << " ended with " << Wait() << " instead of serving";
+    return false;
+  }
+  std::istringstream(ReadFile(address_file())) >> address_;
+  return true;
+}
+
+Refusal Assentd::StartRefused() {
+  Launch();
+  if (AwaitServing()) {
+    ADD_FAILURE() << ASSENTD_PATH << " serves although it must not";
+    Kill();
+    return {};
+  }
+  const int exit_code = Wait();
+  return {.exit_code = exit_code, .log = Log()};
+}
+
+int Assentd::Wait() {
+  if (pid_ == 0) return -1;
+  int status = 0;
+  waitpid(pid_, &status, 0);
+  pid_ = 0;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+void Assentd::Kill() {
+  if (pid_ == 0) return;
+  kill(pid_, SIGKILL);
+  Wait();
+}
+
+int Assentd::Stop() {
+  kill(pid_, SIGTERM);
+  return Wait();
+}
+
+std::shared_ptr<grpc::Channel> Assentd::NewChannel() const {
+  return grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
+}
+
+std::string Assentd::Log() const { return ReadFile(folder_ / "log"); }
+
+std::string Assentd::ProcStatus(const std::string& field) const {
+  std::ifstream file(absl::StrCat("/proc/", pid_, "/status"));
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(field + ":")) return line.substr(field.size() + 1);
+  }
+  ADD_FAILURE() << "no " << field << " of process " << pid_;
+  return "0";
+}
+
+long Assentd::PeakResidentKilobytes() const { return std::stol(ProcStatus("VmHWM")); }
+
+int Assentd::Threads() const { return std::stoi(ProcStatus("Threads")); }
+
+}  // namespace assent::integration

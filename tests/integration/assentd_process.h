@@ -1,0 +1,63 @@
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <sys/types.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "tests/integration/servers.h"
+
+namespace assent::integration {
+
+// One [[participant]] of a configuration.
+std::string PostgresParticipant(const std::string& name, const std::string& conninfo, const std::string& more = "");
+std::string KafkaParticipant(const std::string& name, const std::string& server = KafkaServer(),
+                             const std::string& more = "");
+
+// How an assentd that would not serve ended.
+struct Refusal {
+  int exit_code = -1;
+  std::string log;
+};
+
+// The real assentd, with a configuration, a data folder and a port of its own. It keeps all three over restarts, and
+// dies with the thread that started it.
+class Assentd {
+ public:
+  // `participants` are the [[participant]] tables, `settings` what stands above them.
+  explicit Assentd(std::string participants, std::string settings = "");
+  ~Assentd();  // by SIGKILL; removes the folder
+  Assentd(const Assentd&) = delete;
+  Assentd& operator=(const Assentd&) = delete;
+
+  // Returns when it serves; false, with a failure of the test, if it ends instead.
+  bool Start();
+  // Starts it where it must refuse to serve.
+  Refusal StartRefused();
+  void Kill();  // SIGKILL: a crash
+  int Stop();   // SIGTERM; the exit code
+
+  const std::string& address() const { return address_; }
+  std::shared_ptr<grpc::Channel> NewChannel() const;
+  std::filesystem::path data_dir() const { return folder_ / "data"; }
+  std::string Log() const;  // what it wrote to standard error, in all its lives
+
+  // Of the running process, from /proc.
+  long PeakResidentKilobytes() const;
+  int Threads() const;
+
+ private:
+  void Launch();
+  bool AwaitServing();
+  int Wait();
+  std::string ProcStatus(const std::string& field) const;
+  std::filesystem::path address_file() const { return folder_ / "address"; }
+
+  const std::filesystem::path folder_;
+  std::string address_;
+  pid_t pid_ = 0;
+};
+
+}  // namespace assent::integration
