@@ -104,7 +104,7 @@ void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
   if (request.id_case() == v1::AbortRequest::kTxnId) {
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
-  const std::string request_id = request.request_id();
+  const std::string& request_id = request.request_id();
   ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](
                                  TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
     if (running) return if_running(running, std::move(answer));
@@ -129,7 +129,7 @@ absl::Status Shard::CheckSubmit(v1::SubmitRequest& request) const {
   absl::flat_hash_set<std::string> names;
   for (v1::SubmitBranch& branch : *request.mutable_branches()) {
     if (branch.branch().empty()) branch.set_branch(branch.participant());
-    if (const absl::Status valid = CheckBranch(branch.participant(), branch.branch()); !valid.ok()) return valid;
+    if (absl::Status valid = CheckBranch(branch.participant(), branch.branch()); !valid.ok()) return valid;
     if (!names.insert(branch.branch()).second) {
       return absl::InvalidArgumentError(
           absl::StrCat("two branches are named \"", branch.branch(), "\"; give each its own name"));
@@ -228,7 +228,7 @@ void Shard::GetTransaction(v1::GetTransactionRequest request, Answer<v1::Transac
   if (request.id_case() == v1::GetTransactionRequest::kTxnId) {
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
-  const std::string request_id = request.request_id();
+  const std::string& request_id = request.request_id();
   ResolveRequest(request_id, [request_id, if_running, if_ended, answer = std::move(answer)](
                                  TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
     if (running) return if_running(running, std::move(answer));

@@ -33,7 +33,7 @@ absl::Status Shard::AddBranch(const TransactionPtr& transaction, const std::stri
         absl::StrCat("a transaction has at most transactions.max_branches = ", options_.max_branches, " branches"));
   }
   Participant* const participant = FindParticipant(participant_name);
-  const absl::Status opened = participant->Open({transaction->id, name}, options, transaction->deadline);
+  absl::Status opened = participant->Open({transaction->id, name}, options, transaction->deadline);
   if (!opened.ok()) return opened;
   const bool broker = participant->kind() == ParticipantKind::kBroker;
   transaction->branches.push_back(
