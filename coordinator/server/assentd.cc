@@ -129,7 +129,7 @@ ExitCode Serve(const Config& config, const std::string& address_file) {
   if (absl::Status identity = (*engine)->CheckIdentity(config.start_patience); !identity.ok()) {
     return Refuse(kForeignWork, identity);
   }
-  auto server = Server::Start({config.listen, config.tls, config.engine.max_request_bytes}, **engine);
+  auto server = Server::Start({config.listen, config.tls, config.engine.max_request_bytes, config.max_calls}, **engine);
   if (!server.ok()) {
     const bool unusable_file = server.status().code() == absl::StatusCode::kInvalidArgument;
     return Refuse(unusable_file ? kBadConfiguration : kCannotListen, server.status());

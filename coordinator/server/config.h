@@ -39,6 +39,7 @@ struct Config {
   std::vector<std::string> listen = {"127.0.0.1:7411"};
   std::uint32_t shards = 0;  // 0: half of the machine's cores, at least 1, and what participants bear
   bool insecure = false;
+  std::uint32_t max_calls = 200'000;
   std::string log_level = "info";
   absl::Duration start_patience = absl::Seconds(5);
   absl::Duration stop_patience = absl::Seconds(5);

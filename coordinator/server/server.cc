@@ -20,6 +20,10 @@ namespace {
 // Only the reflection service uses gRPC's own thread pool; it is asked by people, seldom.
 constexpr int kMaxPoolThreads = 4;
 
+constexpr int kKeepaliveMs = 60'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
+constexpr int kMinCallerPingMs = 10'000;
+
 // A little above the bound that the services check, so that theirs is the message that callers see, up to here.
 int GrpcMessageBound(std::uint64_t max_request_bytes) {
   const std::uint64_t bound = 2 * max_request_bytes + (1 << 20);
@@ -63,13 +67,18 @@ void ConfigureThreadsAndBounds(const ServerOptions& options, grpc::ServerBuilder
   builder.SetMaxReceiveMessageSize(GrpcMessageBound(options.max_request_bytes));
   builder.SetMaxSendMessageSize(
       -1);  // replies are bounded by the participants, and a refused one would hide an outcome
+  // A caller whose machine has vanished does not hold its connection and its calls for ever; callers may ask likewise.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinCallerPingMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two processes on one port would each get half the calls
 }
 
 }  // namespace
 
 Server::Server(const ServerOptions& options, Engine& engine)
-    : coordinator_(engine, options.max_request_bytes), admin_(engine) {}
+    : calls_(options.max_calls), coordinator_(engine, calls_, options.max_request_bytes), admin_(engine, calls_) {}
 
 Server::~Server() { Stop(absl::ZeroDuration()); }
 

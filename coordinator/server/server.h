@@ -20,6 +20,7 @@ struct ServerOptions {
   std::vector<std::string> listen;  // checked: see Config
   TlsFiles tls;                     // of every host:port; Unix sockets speak without
   std::uint64_t max_request_bytes = 16ull << 20;
+  std::uint64_t max_calls = 200'000;  // in progress; one more is UNAVAILABLE
 };
 
 // The network side of a coordinator: the services, gRPC health and reflection, on every address asked for.
@@ -44,6 +45,7 @@ class Server {
   Server(const ServerOptions& options, Engine& engine);
   absl::Status Listen(const ServerOptions& options);
 
+  CallsInProgress calls_;
   CoordinatorService coordinator_;
   AdminService admin_;
   std::vector<std::string> addresses_;

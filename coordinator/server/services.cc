@@ -1,73 +1,69 @@
 #include "coordinator/server/services.h"
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/server/unary_call.h"
 
 namespace assent {
 namespace {
 
-// The two calls that carry work. gRPC's own bound is higher (server.cc) and says less.
-template <typename Request, typename Response>
-grpc::ServerUnaryReactor* ForwardBounded(Engine& engine, std::uint64_t max_request_bytes,
-                                         void (Engine::*method)(Request, Reply<Response>), const Request* request,
-                                         Response* response) {
-  const std::uint64_t bytes = request->ByteSizeLong();
-  if (bytes <= max_request_bytes) return Forward(engine, method, request, response);
-  const auto call = UnaryCall<Response>::Start(response);
-  call->Answer(absl::ResourceExhaustedError(absl::StrCat(
+// For the two calls that carry work. gRPC's own bound is higher (server.cc) and says less.
+absl::Status TooLarge(std::uint64_t bytes, std::uint64_t max_request_bytes) {
+  return absl::ResourceExhaustedError(absl::StrCat(
       "the request is of ", bytes, " bytes, more than transactions.max_request_bytes = ", max_request_bytes,
-      "; send less work in one transaction, or raise that option of assentd")));
-  return call.get();
+      "; send less work in one transaction, or raise that option of assentd"));
 }
 
 }  // namespace
 
 grpc::ServerUnaryReactor* CoordinatorService::Begin(grpc::CallbackServerContext*, const v1::BeginRequest* request,
                                                     v1::BeginResponse* response) {
-  return Forward(engine_, &Engine::Begin, request, response);
+  return Forward(calls_, engine_, &Engine::Begin, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::Enlist(grpc::CallbackServerContext*, const v1::EnlistRequest* request,
                                                      v1::EnlistResponse* response) {
-  return Forward(engine_, &Engine::Enlist, request, response);
+  return Forward(calls_, engine_, &Engine::Enlist, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::Execute(grpc::CallbackServerContext*, const v1::ExecuteRequest* request,
                                                       v1::ExecuteResponse* response) {
-  return ForwardBounded(engine_, max_request_bytes_, &Engine::Execute, request, response);
+  const std::uint64_t bytes = request->ByteSizeLong();
+  if (bytes > max_request_bytes_) return Refuse(TooLarge(bytes, max_request_bytes_), response);
+  return Forward(calls_, engine_, &Engine::Execute, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::Commit(grpc::CallbackServerContext*, const v1::CommitRequest* request,
                                                      v1::CommitResponse* response) {
-  return Forward(engine_, &Engine::Commit, request, response);
+  return Forward(calls_, engine_, &Engine::Commit, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::Abort(grpc::CallbackServerContext*, const v1::AbortRequest* request,
                                                     v1::AbortResponse* response) {
-  return Forward(engine_, &Engine::Abort, request, response);
+  return Forward(calls_, engine_, &Engine::Abort, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::Submit(grpc::CallbackServerContext*, const v1::SubmitRequest* request,
                                                      v1::SubmitResponse* response) {
-  return ForwardBounded(engine_, max_request_bytes_, &Engine::Submit, request, response);
+  const std::uint64_t bytes = request->ByteSizeLong();
+  if (bytes > max_request_bytes_) return Refuse(TooLarge(bytes, max_request_bytes_), response);
+  return Forward(calls_, engine_, &Engine::Submit, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::GetTransaction(grpc::CallbackServerContext*,
                                                              const v1::GetTransactionRequest* request,
                                                              v1::TransactionDescription* response) {
-  return Forward(engine_, &Engine::GetTransaction, request, response);
+  return Forward(calls_, engine_, &Engine::GetTransaction, request, response);
 }
 
 grpc::ServerUnaryReactor* AdminService::ListTransactions(grpc::CallbackServerContext*,
                                                          const v1::ListTransactionsRequest* request,
                                                          v1::ListTransactionsResponse* response) {
-  return Forward(engine_, &Engine::ListTransactions, request, response);
+  return Forward(calls_, engine_, &Engine::ListTransactions, request, response);
 }
 
 grpc::ServerUnaryReactor* AdminService::DescribeTransaction(grpc::CallbackServerContext*,
                                                             const v1::DescribeTransactionRequest* request,
                                                             v1::TransactionDescription* response) {
-  return Forward(engine_, &Engine::DescribeTransaction, request, response);
+  return Forward(calls_, engine_, &Engine::DescribeTransaction, request, response);
 }
 
 }  // namespace assent

@@ -5,16 +5,17 @@
 #include "assent/v1/admin.grpc.pb.h"
 #include "assent/v1/coordinator.grpc.pb.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/server/unary_call.h"
 
 namespace assent {
 
 // assent.v1.Coordinator over an engine. gRPC's callback API: a handler hands the request over and returns; it never
-// blocks, because this gRPC runs all handlers on a few threads. The engine outlives the service.
+// blocks, because this gRPC runs all handlers on a few threads. The engine and the count outlive the service.
 class CoordinatorService final : public v1::Coordinator::CallbackService {
  public:
   // Requests of more than `max_request_bytes` are refused with RESOURCE_EXHAUSTED.
-  CoordinatorService(Engine& engine, std::uint64_t max_request_bytes)
-      : engine_(engine), max_request_bytes_(max_request_bytes) {}
+  CoordinatorService(Engine& engine, CallsInProgress& calls, std::uint64_t max_request_bytes)
+      : engine_(engine), calls_(calls), max_request_bytes_(max_request_bytes) {}
 
   grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext* context, const v1::BeginRequest* request,
                                   v1::BeginResponse* response) override;
@@ -34,13 +35,14 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
 
  private:
   Engine& engine_;
+  CallsInProgress& calls_;
   const std::uint64_t max_request_bytes_;
 };
 
 // assent.v1.Admin over an engine, in the same way.
 class AdminService final : public v1::Admin::CallbackService {
  public:
-  explicit AdminService(Engine& engine) : engine_(engine) {}
+  AdminService(Engine& engine, CallsInProgress& calls) : engine_(engine), calls_(calls) {}
 
   grpc::ServerUnaryReactor* ListTransactions(grpc::CallbackServerContext* context,
                                              const v1::ListTransactionsRequest* request,
@@ -51,6 +53,7 @@ class AdminService final : public v1::Admin::CallbackService {
 
  private:
   Engine& engine_;
+  CallsInProgress& calls_;
 };
 
 }  // namespace assent

@@ -3,14 +3,35 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/server/grpc_status.h"
 
 namespace assent {
+
+// The calls that wait for an answer, counted against a bound. Outlives them. Thread-safe.
+class CallsInProgress {
+ public:
+  explicit CallsInProgress(std::uint64_t most) : most_(most) {}
+
+  // False, and not counted, at the bound.
+  bool Add() {
+    if (count_.fetch_add(1) < most_) return true;
+    --count_;
+    return false;
+  }
+  void Remove() { --count_; }
+  std::uint64_t most() const { return most_; }
+
+ private:
+  const std::uint64_t most_;
+  std::atomic<std::uint64_t> count_ = 0;
+};
 
 // One call in progress: waits for the engine's answer without holding a thread.
 //
@@ -20,9 +41,9 @@ namespace assent {
 template <typename Response>
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
-  // `response` is gRPC's and lives until OnDone().
-  static std::shared_ptr<UnaryCall> Start(Response* response) {
-    auto call = std::shared_ptr<UnaryCall>(new UnaryCall(response));
+  // `response` is gRPC's and lives until OnDone(). `calls` counts the call until then; null where it is not counted.
+  static std::shared_ptr<UnaryCall> Start(CallsInProgress* calls, Response* response) {
+    auto call = std::shared_ptr<UnaryCall>(new UnaryCall(calls, response));
     call->self_ = call;
     return call;
   }
@@ -37,23 +58,42 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     if (!ended_.exchange(true)) Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the caller stopped waiting"));
   }
 
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    if (calls_ != nullptr) calls_->Remove();
+    self_.reset();
+  }
 
  private:
-  explicit UnaryCall(Response* response) : response_(response) {}
+  UnaryCall(CallsInProgress* calls, Response* response) : calls_(calls), response_(response) {}
 
+  CallsInProgress* const calls_;
   Response* const response_;
   std::atomic<bool> ended_ = false;
   std::shared_ptr<UnaryCall> self_;
 };
 
+// A reactor that has answered already.
+template <typename Response>
+grpc::ServerUnaryReactor* Refuse(const absl::Status& status, Response* response) {
+  const auto call = UnaryCall<Response>::Start(nullptr, response);
+  call->Answer(status);
+  return call.get();
+}
+
 // Hands a request to one of the engine's calls and answers the reactor that gRPC waits for.
 //
 // The request is moved from: gRPC passes the message that it has made for this call, and reads it no more.
 template <typename Request, typename Response>
-grpc::ServerUnaryReactor* Forward(Engine& engine, void (Engine::*method)(Request, Reply<Response>),
-                                  const Request* request, Response* response) {
-  auto call = UnaryCall<Response>::Start(response);
+grpc::ServerUnaryReactor* Forward(CallsInProgress& calls, Engine& engine,
+                                  void (Engine::*method)(Request, Reply<Response>), const Request* request,
+                                  Response* response) {
+  if (!calls.Add()) {
+    // Not RESOURCE_EXHAUSTED, which would end a repeated Commit: nothing is said about any transaction.
+    return Refuse(absl::UnavailableError(absl::StrCat("max_calls = ", calls.most(),
+                                                      " calls are in progress; repeat this one a little later")),
+                  response);
+  }
+  auto call = UnaryCall<Response>::Start(&calls, response);
   grpc::ServerUnaryReactor* reactor = call.get();
   (engine.*method)(std::move(*const_cast<Request*>(request)),
                    [call = std::move(call)](absl::StatusOr<Response> answer) { call->Answer(std::move(answer)); });

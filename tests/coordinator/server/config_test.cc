@@ -51,7 +51,7 @@ TEST(ConfigTest, LeftOutOptionsHaveTheirDefaults) {
 TEST(ConfigTest, EveryTopLevelOptionIsRead) {
   const auto config =
       Parse(Minimal("data_dir = \"/data\"\nlisten = [\"[::1]:0\", \"unix:/run/a.sock\"]\nshards = 3\n"
-                    "insecure = true\nlog_level = \"debug\"\nstart_patience = \"1s\"\n"
+                    "insecure = true\nlog_level = \"debug\"\nstart_patience = \"1s\"\nmax_calls = 77\n"
                     "stop_patience = \"2s\"\n"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->data_dir, "/data");
@@ -61,6 +61,7 @@ TEST(ConfigTest, EveryTopLevelOptionIsRead) {
   EXPECT_EQ(config->EngineOptionsFor(8).shards, 3u);
   EXPECT_TRUE(config->insecure);
   EXPECT_EQ(config->log_level, "debug");
+  EXPECT_EQ(config->max_calls, 77u);
   EXPECT_EQ(config->start_patience, absl::Seconds(1));
   EXPECT_EQ(config->stop_patience, absl::Seconds(2));
 }

@@ -209,6 +209,30 @@ TEST_F(ServerTest, ATooLargeRequestIsRefusedWithTheNameOfTheBound) {
   EXPECT_TRUE(submit(9'000).ok());
 }
 
+TEST_F(ServerTest, ACallOverTheBoundIsUnavailableAndNamesIt) {
+  std::promise<Reply<v1::CommitResponse>> held;
+  engine_.on_commit = [&](v1::CommitRequest, Reply<v1::CommitResponse> reply) { held.set_value(std::move(reply)); };
+  engine_.on_begin = AnswerBegin;
+  Serve({.listen = {}, .tls = {}, .max_calls = 1});
+  const auto stub = Stub();
+  auto outcome = std::async(std::launch::async, [&] {
+    grpc::ClientContext context;
+    v1::CommitResponse response;
+    return stub->Commit(&context, {}, &response);
+  });
+  auto reply = held.get_future().get();
+  v1::BeginResponse response;
+  const grpc::Status refused = Begin(*stub, &response);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(refused.error_message(), HasSubstr("max_calls = 1"));
+  reply(v1::CommitResponse());
+  EXPECT_TRUE(outcome.get().ok());
+  grpc::Status next = Begin(*stub, &response);
+  // The first call is counted until gRPC has let go of it, a moment after its answer has arrived.
+  while (next.error_code() == grpc::StatusCode::UNAVAILABLE) next = Begin(*stub, &response);
+  EXPECT_TRUE(next.ok()) << "the ended call makes room";
+}
+
 // ---- Waiting --------------------------------------------------------------------------------------------------------
 
 TEST_F(ServerTest, ManyCallsWaitWithoutAThreadEach) {
