@@ -28,10 +28,21 @@ constexpr std::string_view kParticipantType = "type";
 constexpr std::string_view kPostgres = "postgres";
 constexpr std::string_view kKafka = "kafka";
 
-// Where a section of the file stands, and how messages name it.
+// Where something was said.
+struct Place {
+  std::uint32_t line = 0;  // of the file; 0: on the command line
+  std::string text;        // "assentd.toml:12:1" or "--listen"
+};
+
+// A section of the file.
 struct Section {
-  std::string name;   // "[transactions]"
-  std::string where;  // "assentd.toml:12:1"
+  std::string name;  // "[transactions]"
+  Place where;
+};
+
+struct Mistake {
+  std::uint32_t line;
+  std::string text;
 };
 
 std::string FoundValue(const OptionSpec& option, const toml::node& node) {
@@ -52,27 +63,32 @@ class ConfigReader {
   absl::StatusOr<Config> Read(std::string_view toml) {
     const toml::parse_result parsed = toml::parse(toml);
     if (!parsed) {
-      Mistake(Where(parsed.error().source()), std::string(parsed.error().description()));
+      Note(Where(parsed.error().source()), std::string(parsed.error().description()));
     } else {
       ReadFile(parsed.table());
       ApplyFlags();
       CheckTogether();
     }
     if (mistakes_.empty()) return std::move(config_);
-    return absl::InvalidArgumentError(absl::StrJoin(mistakes_, "\n"));
+    std::stable_sort(mistakes_.begin(), mistakes_.end(),
+                     [](const Mistake& a, const Mistake& b) { return a.line < b.line; });
+    return absl::InvalidArgumentError(
+        absl::StrJoin(mistakes_, "\n", [](std::string* text, const Mistake& mistake) { *text += mistake.text; }));
   }
 
  private:
-  std::string Where(const toml::source_region& source) const {
-    return absl::StrCat(file_name_, ":", source.begin.line, ":", source.begin.column);
+  Place Where(const toml::source_region& source) const {
+    return {source.begin.line, absl::StrCat(file_name_, ":", source.begin.line, ":", source.begin.column)};
   }
 
-  void Mistake(const std::string& where, const std::string& what) {
-    mistakes_.push_back(absl::StrCat(where, ": ", what));
+  Place Top() const { return {1, absl::StrCat(file_name_, ":1:1")}; }
+
+  void Note(const Place& where, const std::string& what) {
+    mistakes_.push_back({where.line, absl::StrCat(where.text, ": ", what)});
   }
 
   void ReadFile(const toml::table& file) {
-    const Section top{"the top level", absl::StrCat(file_name_, ":1:1")};
+    const Section top{"the top level", Top()};
     ReadOptions(file, top, TopLevelOptions(), config_, {"transactions", "log", "tls", "participant"});
     ReadSection(file, "transactions", TransactionsOptions());
     ReadSection(file, "log", LogOptions());
@@ -86,7 +102,7 @@ class ConfigReader {
     Section section{absl::StrCat("[", std::string(name), "]"), Where(node->source())};
     where_[std::string(name)] = section.where;
     if (!node->is_table()) {
-      Mistake(section.where, absl::StrCat("\"", std::string(name), "\" must be a section, ", section.name));
+      Note(section.where, absl::StrCat("\"", std::string(name), "\" must be a section, ", section.name));
       return;
     }
     ReadOptions(*node->as_table(), section, options, config_, {});
@@ -109,9 +125,9 @@ class ConfigReader {
     }
     for (const auto& option : options) {
       if (!option.required || table.contains(option.name)) continue;
-      Mistake(section.where,
-              absl::StrCat(section.name, " lacks \"", std::string(option.name), "\": expected ", ExpectedValue(option),
-                           ", for example ", std::string(option.name), " = ", std::string(option.example)));
+      Note(section.where,
+           absl::StrCat(section.name, " lacks \"", std::string(option.name), "\": expected ", ExpectedValue(option),
+                        ", for example ", std::string(option.name), " = ", std::string(option.example)));
     }
   }
 
@@ -123,12 +139,12 @@ class ConfigReader {
     const std::string nearest = NearestName(key.str(), names);
     if (!nearest.empty()) absl::StrAppend(&message, "; did you mean \"", nearest, "\"?");
     std::vector<std::string> known(names.begin(), names.end());
-    Mistake(Where(key.source()), absl::StrCat(message, " Expected one of: ", absl::StrJoin(known, ", ")));
+    Note(Where(key.source()), absl::StrCat(message, " Expected one of: ", absl::StrJoin(known, ", ")));
   }
 
   void WrongValue(const OptionSpec& option, const toml::node& node) {
-    Mistake(Where(node.source()), absl::StrCat("\"", std::string(option.name), "\" is ", FoundValue(option, node),
-                                               "; expected ", ExpectedValue(option)));
+    Note(Where(node.source()), absl::StrCat("\"", std::string(option.name), "\" is ", FoundValue(option, node),
+                                            "; expected ", ExpectedValue(option)));
   }
 
   void ReadValue(const OptionSpec& option, const OptionField& field, const toml::node& node) {
@@ -158,8 +174,8 @@ class ConfigReader {
     const toml::node* node = file.get("participant");
     const toml::array* list = node == nullptr ? nullptr : node->as_array();
     if (list == nullptr || list->empty() || !list->is_homogeneous(toml::node_type::table)) {
-      Mistake(node == nullptr ? absl::StrCat(file_name_, ":1:1") : Where(node->source()),
-              "no participant: expected at least one [[participant]] section, with a name and a type");
+      Note(node == nullptr ? Top() : Where(node->source()),
+           "no participant: expected at least one [[participant]] section, with a name and a type");
       return;
     }
     for (const toml::node& participant : *list) ReadParticipant(*participant.as_table());
@@ -174,10 +190,10 @@ class ConfigReader {
     } else if (name == kKafka) {
       AddParticipant(table, section, KafkaParticipantOptions());
     } else if (type == nullptr) {
-      Mistake(section.where, "[[participant]] lacks \"type\": expected \"postgres\" or \"kafka\"");
+      Note(section.where, "[[participant]] lacks \"type\": expected \"postgres\" or \"kafka\"");
     } else {
-      Mistake(Where(type->source()),
-              absl::StrCat("\"type\" is ", FoundValue({}, *type), "; expected \"postgres\" or \"kafka\""));
+      Note(Where(type->source()),
+           absl::StrCat("\"type\" is ", FoundValue({}, *type), "; expected \"postgres\" or \"kafka\""));
     }
   }
 
@@ -187,15 +203,15 @@ class ConfigReader {
     ReadOptions(table, section, options, participant, {kParticipantType});
     for (const ParticipantConfig& other : config_.participants) {
       if (participant.name.empty() || NameOf(other) != participant.name) continue;
-      Mistake(where_["name"], absl::StrCat("two participants are named \"", participant.name,
-                                           "\"; expected a name of its own for each"));
+      Note(where_["name"],
+           absl::StrCat("two participants are named \"", participant.name, "\"; expected a name of its own for each"));
     }
     if constexpr (std::is_same_v<Options, PostgresOptions>) WarnOfPassword(participant);
     if (config_.shards > MostShards(participant)) {
-      Mistake(WhereIs("shards", ""),
-              absl::StrCat("\"shards\" is ", config_.shards, "; expected at most ", MostShards(participant),
-                           ", as participant \"", participant.name,
-                           "\" splits its max_connections (two for each shard) or max_transactional_ids over them"));
+      Note(WhereIs("shards", ""),
+           absl::StrCat("\"shards\" is ", config_.shards, "; expected at most ", MostShards(participant),
+                        ", as participant \"", participant.name,
+                        "\" splits its max_connections (two for each shard) or max_transactional_ids over them"));
     }
     config_.participants.emplace_back(std::move(participant));
   }
@@ -203,7 +219,7 @@ class ConfigReader {
   void WarnOfPassword(const PostgresOptions& participant) {
     if (!HasPassword(participant.conninfo)) return;
     config_.warnings.push_back(
-        absl::StrCat(where_["conninfo"], ": the conninfo of participant \"", participant.name,
+        absl::StrCat(where_["conninfo"].text, ": the conninfo of participant \"", participant.name,
                      "\" holds a password; put it into a passfile (passfile=… in the conninfo, or PGPASSFILE)"));
   }
 
@@ -214,11 +230,11 @@ class ConfigReader {
     config_.engine.adopt = flags_.adopt;
     if (flags_.listen.empty()) return;
     config_.listen = flags_.listen;
-    where_["listen"] = "--listen";
+    where_["listen"] = {0, "--listen"};
     for (const std::string& address : flags_.listen) {
       const OptionSpec& option = TopLevelOption("listen");
       if (!IsValidText(option, address)) {
-        Mistake("--listen", absl::StrCat(QuoteToml(address), "; expected ", std::string(option.expected)));
+        Note({0, "--listen"}, absl::StrCat(QuoteToml(address), "; expected ", std::string(option.expected)));
       }
     }
   }
@@ -226,7 +242,7 @@ class ConfigReader {
   void StoreFlag(const std::string& flag, std::string_view name, const std::string& value) {
     const Option<Config>& option = TopLevelOption(name);
     if (StoreText(option, option.field(config_), value)) return;
-    Mistake(flag, absl::StrCat(QuoteToml(value), "; expected ", std::string(option.expected)));
+    Note({0, flag}, absl::StrCat(QuoteToml(value), "; expected ", std::string(option.expected)));
   }
 
   static const Option<Config>& TopLevelOption(std::string_view name) {
@@ -234,26 +250,26 @@ class ConfigReader {
     return *std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.name == name; });
   }
 
-  std::string WhereIs(const std::string& key, const std::string& section) const {
+  Place WhereIs(const std::string& key, const std::string& section) const {
     for (const std::string& name : {key, section}) {
       if (const auto found = where_.find(name); found != where_.end()) return found->second;
     }
-    return absl::StrCat(file_name_, ":1:1");
+    return Top();
   }
 
   // What one option alone does not show.
   void CheckTogether() {
     if (config_.engine.default_timeout > config_.engine.max_timeout) {
-      Mistake(WhereIs("default_timeout", "transactions"),
-              absl::StrCat("\"default_timeout\" is ", absl::FormatDuration(config_.engine.default_timeout),
-                           "; expected at most \"max_timeout\", which is ",
-                           absl::FormatDuration(config_.engine.max_timeout)));
+      Note(WhereIs("default_timeout", "transactions"),
+           absl::StrCat("\"default_timeout\" is ", absl::FormatDuration(config_.engine.default_timeout),
+                        "; expected at most \"max_timeout\", which is ",
+                        absl::FormatDuration(config_.engine.max_timeout)));
     }
     if (config_.engine.first_retry > config_.engine.last_retry) {
-      Mistake(WhereIs("first_retry", "transactions"),
-              absl::StrCat("\"first_retry\" is ", absl::FormatDuration(config_.engine.first_retry),
-                           "; expected at most \"last_retry\", which is ",
-                           absl::FormatDuration(config_.engine.last_retry)));
+      Note(WhereIs("first_retry", "transactions"),
+           absl::StrCat("\"first_retry\" is ", absl::FormatDuration(config_.engine.first_retry),
+                        "; expected at most \"last_retry\", which is ",
+                        absl::FormatDuration(config_.engine.last_retry)));
     }
     CheckTls();
     CheckListen();
@@ -262,10 +278,10 @@ class ConfigReader {
   void CheckTls() {
     const TlsFiles& tls = config_.tls;
     if (tls.certificate.empty() != tls.key.empty() || (!tls.client_ca.empty() && tls.certificate.empty())) {
-      Mistake(WhereIs("tls", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
+      Note(WhereIs("tls", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
     }
     if (tls.enabled() && config_.insecure) {
-      Mistake(WhereIs("insecure", ""), "\"insecure\" is true beside [tls]; expected one of the two");
+      Note(WhereIs("insecure", ""), "\"insecure\" is true beside [tls]; expected one of the two");
     }
   }
 
@@ -274,18 +290,18 @@ class ConfigReader {
     for (const std::string& text : config_.listen) {
       const auto address = ParseListenAddress(text);
       if (!address || address->kind != ListenAddress::Kind::kNetwork) continue;
-      Mistake(WhereIs("listen", ""),
-              absl::StrCat("\"", text,
-                           "\" can be reached from other machines, and whoever reaches it may run SQL; expected a "
-                           "loopback address or a Unix socket, or [tls] with certificate and key, or insecure = true"));
+      Note(WhereIs("listen", ""),
+           absl::StrCat("\"", text,
+                        "\" can be reached from other machines, and whoever reaches it may run SQL; expected a "
+                        "loopback address or a Unix socket, or [tls] with certificate and key, or insecure = true"));
     }
   }
 
   const std::string file_name_;
   const ConfigFlags& flags_;
   Config config_;
-  std::vector<std::string> mistakes_;
-  std::map<std::string, std::string> where_;  // key or section, where it was read last
+  std::vector<Mistake> mistakes_;
+  std::map<std::string, Place> where_;  // key or section, where it was read last
 };
 
 }  // namespace

@@ -17,7 +17,8 @@ namespace assent {
 // with OK. Thread-safe, except that the answers are set before the first call.
 class FakeCoordinator final : public v1::Coordinator::Service {
  public:
-  FakeCoordinator();
+  explicit FakeCoordinator(
+      const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials());
   ~FakeCoordinator() override { server_->Shutdown(); }
 
   const std::string& address() const { return address_; }

@@ -314,10 +314,12 @@ TEST(ConfigTest, BrokenTomlIsRefusedWithItsPlace) {
   EXPECT_THAT(Refusal("coordinator = \n"), HasSubstr("assentd.toml:1:"));
 }
 
-TEST(ConfigTest, EveryMistakeIsToldAtOnce) {
-  const std::string refusal = Refusal(Minimal("shards = 999\nlog_level = \"loud\"\n"));
-  EXPECT_THAT(refusal, HasSubstr("\"shards\""));
-  EXPECT_THAT(refusal, HasSubstr("\"log_level\""));
+TEST(ConfigTest, EveryMistakeIsToldAtOnceInOrderOfTheFile) {
+  const std::string refusal =
+      Refusal(Minimal("shards = 999\nlog_level = \"loud\"\n", "[transactions]\nmax_open = 0\n"));
+  EXPECT_LT(refusal.find("\"shards\""), refusal.find("\"log_level\""));
+  EXPECT_LT(refusal.find("\"log_level\""), refusal.find("\"max_open\""));
+  EXPECT_THAT(refusal, HasSubstr("\"max_open\""));
 }
 
 TEST(ConfigTest, ADefaultTimeoutOverTheLongestIsRefused) {
