@@ -38,11 +38,13 @@ std::string KafkaParticipant(const std::string& name, const std::string& server,
                       "\"]\n", more, "\n");
 }
 
-Assentd::Assentd(std::string participants, std::string settings)
-    : folder_(std::filesystem::temp_directory_path() / UniqueName("assentd")), address_("127.0.0.1:0") {
+Assentd::Assentd(const std::string& participants, const std::string& settings, std::filesystem::path data_dir)
+    : folder_(std::filesystem::temp_directory_path() / UniqueName("assentd")),
+      data_dir_(data_dir.empty() ? folder_ / "data" : std::move(data_dir)),
+      address_("127.0.0.1:0") {
   std::filesystem::create_directories(folder_);
   std::ofstream(folder_ / "assentd.toml")
-      << "coordinator = \"" << UniqueName("c") << "\"\ndata_dir = \"" << data_dir().string() << "\"\n"
+      << "coordinator = \"" << UniqueName("c") << "\"\ndata_dir = \"" << data_dir_.string() << "\"\n"
       << settings << "\n"
       << participants;
 }

@@ -26,8 +26,9 @@ struct Refusal {
 // dies with the thread that started it.
 class Assentd {
  public:
-  // `participants` are the [[participant]] tables, `settings` what stands above them.
-  explicit Assentd(std::string participants, std::string settings = "");
+  // `participants` are the [[participant]] tables, `settings` what stands above them, `data_dir` another one's folder.
+  explicit Assentd(const std::string& participants, const std::string& settings = "",
+                   std::filesystem::path data_dir = {});
   ~Assentd();  // by SIGKILL; removes the folder
   Assentd(const Assentd&) = delete;
   Assentd& operator=(const Assentd&) = delete;
@@ -41,7 +42,7 @@ class Assentd {
 
   const std::string& address() const { return address_; }
   std::shared_ptr<grpc::Channel> NewChannel() const;
-  std::filesystem::path data_dir() const { return folder_ / "data"; }
+  const std::filesystem::path& data_dir() const { return data_dir_; }
   std::string Log() const;  // what it wrote to standard error, in all its lives
 
   // Of the running process, from /proc.
@@ -56,6 +57,7 @@ class Assentd {
   std::filesystem::path address_file() const { return folder_ / "address"; }
 
   const std::filesystem::path folder_;
+  const std::filesystem::path data_dir_;
   std::string address_;
   pid_t pid_ = 0;
 };

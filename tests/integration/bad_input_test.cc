@@ -56,9 +56,9 @@ class BadInputTest : public testing::Test {
   }
 
   static v1::Operation Insert(std::int64_t id) {
-    return Sql("INSERT INTO orders (id, item) VALUES ($1, $2)", {Int(id), Text("tea")});
+    return SqlWork("INSERT INTO orders (id, item) VALUES ($1, $2)", {Int(id), Text("tea")});
   }
-  static v1::Operation Event(const std::string& key) { return Records(topic_->name(), key, "placed"); }
+  static v1::Operation Event(const std::string& key) { return RecordWork(topic_->name(), key, "placed"); }
 
   std::string BeginWith(const std::string& participant) {
     const std::string id = caller_.BeginId();
@@ -138,7 +138,7 @@ TEST_F(BadInputTest, TransactionControlIsRefusedAndCommitsNoHalfBranch) {
                                 "PREPARE TRANSACTION 'x'", "START TRANSACTION"}) {
     const std::string id = BeginWith("orders-db");
     EXPECT_TRUE(caller_.Execute(id, "orders-db", 1, Insert(1)).ok());
-    const auto executed = caller_.Execute(id, "orders-db", 2, Sql(statement));
+    const auto executed = caller_.Execute(id, "orders-db", 2, SqlWork(statement));
     EXPECT_EQ(executed.code(), StatusCode::INVALID_ARGUMENT) << statement << ": " << executed.message();
     EXPECT_TRUE(caller_.Abort(id).ok());
     EXPECT_EQ(database_->Value("SELECT count(*) FROM orders"), "0") << statement;
@@ -147,7 +147,7 @@ TEST_F(BadInputTest, TransactionControlIsRefusedAndCommitsNoHalfBranch) {
 
 TEST_F(BadInputTest, ASyntaxErrorAbortsWithItsSqlstate) {
   const std::string id = BeginWith("orders-db");
-  const auto executed = caller_.Execute(id, "orders-db", 1, Sql("INSRT INTO orders VALUES (1)"));
+  const auto executed = caller_.Execute(id, "orders-db", 1, SqlWork("INSRT INTO orders VALUES (1)"));
   ASSERT_TRUE(executed.failure.has_value()) << executed.message();
   EXPECT_EQ(executed.failure->sqlstate(), "42601");
   EXPECT_EQ(executed.failure->branch(), "orders-db");
@@ -173,7 +173,7 @@ TEST_F(BadInputTest, AConstraintThatIsCheckedAtTheEndAbortsAtPrepare) {
   database_->Run("CREATE TABLE IF NOT EXISTS late (id bigint UNIQUE DEFERRABLE INITIALLY DEFERRED)");
   v1::SubmitRequest request;
   AddBranch(request, "events", Event("8"));
-  AddBranch(request, "orders-db", Sql("INSERT INTO late VALUES (1), (1)"));
+  AddBranch(request, "orders-db", SqlWork("INSERT INTO late VALUES (1), (1)"));
   const auto submitted = caller_.Submit(request);
   EXPECT_EQ(submitted.code(), StatusCode::ABORTED);
   ASSERT_TRUE(submitted.failure.has_value());
@@ -184,7 +184,7 @@ TEST_F(BadInputTest, AnUnknownTopicIsNamedAndNotCreated) {
   const std::string unknown = UniqueName("nowhere");
   v1::SubmitRequest request;
   AddBranch(request, "orders-db", Insert(1));
-  AddBranch(request, "events", Records(unknown, "1", "lost?"));
+  AddBranch(request, "events", RecordWork(unknown, "1", "lost?"));
   const auto submitted = caller_.Submit(request);
   EXPECT_EQ(submitted.code(), StatusCode::ABORTED) << submitted.message();
   EXPECT_THAT(submitted.message(), HasSubstr(unknown));
@@ -196,7 +196,7 @@ TEST_F(BadInputTest, AnUnknownTopicIsNamedAndNotCreated) {
 TEST_F(BadInputTest, ARecordLargerThanTheBrokerTakesAborts) {
   v1::SubmitRequest request;
   AddBranch(request, "orders-db", Insert(1));
-  AddBranch(request, "events", Records(topic_->name(), "1", std::string(1'500'000, 'x')));
+  AddBranch(request, "events", RecordWork(topic_->name(), "1", std::string(1'500'000, 'x')));
   const auto submitted = caller_.Submit(request);
   EXPECT_EQ(submitted.code(), StatusCode::ABORTED) << submitted.message();
   ASSERT_TRUE(submitted.failure.has_value());
@@ -207,12 +207,12 @@ TEST_F(BadInputTest, ARecordLargerThanTheBrokerTakesAborts) {
 
 TEST_F(BadInputTest, ANulByteIsRefused) {
   const std::string in_parameter = BeginWith("orders-db");
-  const auto parameter = caller_.Execute(in_parameter, "orders-db", 1,
-                                         Sql("INSERT INTO orders VALUES (1, $1)", {Text(std::string_view("a\0b", 3))}));
+  const auto parameter = caller_.Execute(
+      in_parameter, "orders-db", 1, SqlWork("INSERT INTO orders VALUES (1, $1)", {Text(std::string_view("a\0b", 3))}));
   EXPECT_EQ(parameter.code(), StatusCode::INVALID_ARGUMENT) << parameter.message();
   EXPECT_THAT(parameter.message(), HasSubstr("NUL"));
   const std::string in_statement = BeginWith("orders-db");
-  const auto statement = caller_.Execute(in_statement, "orders-db", 1, Sql(std::string("SELECT 1\0;", 10)));
+  const auto statement = caller_.Execute(in_statement, "orders-db", 1, SqlWork(std::string("SELECT 1\0;", 10)));
   EXPECT_EQ(statement.code(), StatusCode::INVALID_ARGUMENT) << statement.message();
   EXPECT_THAT(statement.message(), HasSubstr("NUL"));
 }
@@ -220,7 +220,7 @@ TEST_F(BadInputTest, ANulByteIsRefused) {
 TEST_F(BadInputTest, TextThatIsNotUtf8IsRefused) {
   const std::string id = BeginWith("orders-db");
   const auto executed =
-      caller_.Execute(id, "orders-db", 1, Sql("INSERT INTO orders VALUES (1, $1)", {Text("caf\xe9")}));
+      caller_.Execute(id, "orders-db", 1, SqlWork("INSERT INTO orders VALUES (1, $1)", {Text("caf\xe9")}));
   EXPECT_EQ(executed.code(), StatusCode::INVALID_ARGUMENT) << executed.message();
 }
 
@@ -258,7 +258,7 @@ TEST_F(BadInputTest, CommitAfterTheDeadlineAborts) {
 
 TEST_F(BadInputTest, ARepeatedOperationNumberGetsTheStoredReply) {
   const std::string id = BeginWith("orders-db");
-  const v1::Operation insert = Sql("INSERT INTO orders VALUES ($1, 'tea') RETURNING id", {Int(1)});
+  const v1::Operation insert = SqlWork("INSERT INTO orders VALUES ($1, 'tea') RETURNING id", {Int(1)});
   const auto first = caller_.Execute(id, "orders-db", 1, insert);
   const auto repeat = caller_.Execute(id, "orders-db", 1, insert);
   ASSERT_TRUE(repeat.ok()) << repeat.message();
@@ -307,7 +307,7 @@ TEST_F(BadInputTest, OneRequestIdNamesOneRequest) {
 
 TEST_F(BadInputTest, ARequestOverTheBoundNamesTheBound) {
   v1::SubmitRequest request;
-  AddBranch(request, "orders-db", Sql("SELECT length($1)", {Text(std::string(2'200'000, 'x'))}));
+  AddBranch(request, "orders-db", SqlWork("SELECT length($1)", {Text(std::string(2'200'000, 'x'))}));
   const auto submitted = caller_.Submit(request);
   EXPECT_EQ(submitted.code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(submitted.message(), HasSubstr("max_request_bytes"));
@@ -315,7 +315,7 @@ TEST_F(BadInputTest, ARequestOverTheBoundNamesTheBound) {
 
 TEST_F(BadInputTest, ARequestFarOverTheBoundIsRefusedToo) {
   v1::SubmitRequest request;
-  AddBranch(request, "orders-db", Sql("SELECT length($1)", {Text(std::string(20'000'000, 'x'))}));
+  AddBranch(request, "orders-db", SqlWork("SELECT length($1)", {Text(std::string(20'000'000, 'x'))}));
   EXPECT_EQ(caller_.Submit(request).code(), StatusCode::RESOURCE_EXHAUSTED);
 }
 

@@ -127,7 +127,7 @@ v1::Value Int(std::int64_t number) {
   return value;
 }
 
-v1::Operation Sql(const std::string& statement, std::initializer_list<v1::Value> parameters) {
+v1::Operation SqlWork(const std::string& statement, std::initializer_list<v1::Value> parameters) {
   v1::Operation operation;
   v1::SqlStatement& sql = *operation.mutable_sql()->add_statements();
   sql.set_sql(statement);
@@ -137,7 +137,7 @@ v1::Operation Sql(const std::string& statement, std::initializer_list<v1::Value>
   return operation;
 }
 
-v1::Operation Records(const std::string& topic, const std::string& key, const std::string& value) {
+v1::Operation RecordWork(const std::string& topic, const std::string& key, const std::string& value) {
   v1::Operation operation;
   v1::KafkaRecord& record = *operation.mutable_kafka()->add_records();
   record.set_topic(topic);

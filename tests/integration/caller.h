@@ -56,8 +56,8 @@ v1::Value Text(std::string_view text);
 v1::Value Int(std::int64_t number);
 
 // One statement, with its parameters.
-v1::Operation Sql(const std::string& statement, std::initializer_list<v1::Value> parameters = {});
-v1::Operation Records(const std::string& topic, const std::string& key, const std::string& value);
+v1::Operation SqlWork(const std::string& statement, std::initializer_list<v1::Value> parameters = {});
+v1::Operation RecordWork(const std::string& topic, const std::string& key, const std::string& value);
 
 // A branch under its participant's name, with one operation.
 void AddBranch(v1::SubmitRequest& request, const std::string& participant, const v1::Operation& operation);
