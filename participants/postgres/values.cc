@@ -1,0 +1,207 @@
+#include "participants/postgres/values.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+
+namespace assent::postgres {
+namespace {
+
+constexpr int kMaxParameters = 65'535;     // of the wire protocol: a 16-bit count
+constexpr std::size_t kBytesOfAValue = 8;  // about what an empty value takes in a reply
+
+std::string TextOf(double number) {
+  if (std::isnan(number)) return "NaN";
+  if (std::isinf(number)) return number > 0 ? "Infinity" : "-Infinity";
+  char buffer[32];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, number);
+  return std::string(buffer, end.ptr);
+}
+
+// Length of the UTF-8 sequence at the start of `text`, 0 for none that is valid.
+std::size_t SequenceLength(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto follows = [&](std::size_t i, unsigned low, unsigned high) {
+    return i < text.size() && byte(i) >= low && byte(i) <= high;
+  };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return follows(1, 0x80, 0xbf) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    const unsigned low = first == 0xe0 ? 0xa0 : 0x80;   // no overlong form
+    const unsigned high = first == 0xed ? 0x9f : 0xbf;  // no surrogate
+    return follows(1, low, high) && follows(2, 0x80, 0xbf) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const unsigned low = first == 0xf0 ? 0x90 : 0x80;
+    const unsigned high = first == 0xf4 ? 0x8f : 0xbf;  // up to U+10FFFF
+    return follows(1, low, high) && follows(2, 0x80, 0xbf) && follows(3, 0x80, 0xbf) ? 4 : 0;
+  }
+  return 0;
+}
+
+int Nibble(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c - 'a' + 10;  // the server writes lower case
+}
+
+std::string BytesOfHex(std::string_view text) {
+  std::string bytes;
+  if (text.substr(0, 2) != "\\x") return std::string(text);
+  bytes.reserve(text.size() / 2);
+  for (std::size_t i = 2; i + 1 < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(Nibble(text[i]) << 4 | Nibble(text[i + 1])));
+  }
+  return bytes;
+}
+
+template <typename Float>
+double FloatOf(std::string_view text) {
+  if (text == "NaN") return std::numeric_limits<double>::quiet_NaN();
+  if (text == "Infinity") return std::numeric_limits<double>::infinity();
+  if (text == "-Infinity") return -std::numeric_limits<double>::infinity();
+  Float number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+}  // namespace
+
+Parameters::Parameters(const v1::ParameterSet& set) {
+  const std::size_t count = set.values_size();
+  owned_.reserve(count);  // values_ points into it
+  values_.reserve(count);
+  lengths_.reserve(count);
+  formats_.reserve(count);
+  types_.reserve(count);
+  for (const v1::Value& value : set.values()) {
+    switch (value.kind_case()) {
+      case v1::Value::kNull:
+      case v1::Value::KIND_NOT_SET:
+        Add(nullptr, 0, false);
+        break;
+      case v1::Value::kBool:
+        Add(value.bool_() ? "true" : "false", 0, false);
+        break;
+      case v1::Value::kInt64:
+        AddOwned(absl::StrCat(value.int64()));
+        break;
+      case v1::Value::kDouble:
+        AddOwned(TextOf(value.double_()));
+        break;
+      case v1::Value::kText:
+        Add(value.text().c_str(), value.text().size(), false);
+        break;
+      case v1::Value::kBytes:
+        Add(value.bytes().data(), value.bytes().size(), true);
+        break;
+    }
+  }
+}
+
+void Parameters::Add(const char* value, std::size_t length, bool binary) {
+  values_.push_back(value);
+  lengths_.push_back(static_cast<int>(length));  // libpq reads it of binary values only
+  formats_.push_back(binary ? 1 : 0);
+  types_.push_back(binary ? kByteaOid : 0);
+}
+
+void Parameters::AddOwned(std::string text) {
+  owned_.push_back(std::move(text));
+  Add(owned_.back().c_str(), 0, false);
+}
+
+absl::Status CheckText(std::string_view text, const std::string& place) {
+  for (std::size_t i = 0; i < text.size();) {
+    if (text[i] == '\0') {
+      return absl::InvalidArgumentError(absl::StrCat(place, " has a NUL byte at offset ", i,
+                                                     ", which PostgreSQL text cannot hold; send it as bytes"));
+    }
+    const std::size_t length = SequenceLength(text.substr(i));
+    if (length == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(place, " is not valid UTF-8: byte 0x",
+                                                     absl::Hex(static_cast<unsigned char>(text[i]), absl::kZeroPad2),
+                                                     " at offset ", i));
+    }
+    i += length;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckParameters(const v1::ParameterSet& set, std::uint64_t max_parameter_bytes, const std::string& place) {
+  if (set.values_size() > kMaxParameters) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(place, " has ", set.values_size(), " parameters; PostgreSQL takes at most ", kMaxParameters));
+  }
+  for (int i = 0; i < set.values_size(); ++i) {
+    const v1::Value& value = set.values(i);
+    const std::uint64_t bytes = value.text().size() + value.bytes().size();
+    if (bytes > max_parameter_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat("parameter $", i + 1, " of ", place, " has ", bytes,
+                                                     " bytes, more than max_parameter_bytes = ", max_parameter_bytes));
+    }
+    if (value.kind_case() != v1::Value::kText) continue;
+    const absl::Status text = CheckText(value.text(), absl::StrCat("parameter $", i + 1, " of ", place));
+    if (!text.ok()) return text;
+  }
+  return absl::OkStatus();
+}
+
+v1::Value ValueOf(Oid type, std::string_view text) {
+  v1::Value value;
+  switch (type) {
+    case kBoolOid:
+      value.set_bool_(text == "t");
+      break;
+    case kByteaOid:
+      value.set_bytes(BytesOfHex(text));
+      break;
+    case kInt2Oid:
+    case kInt4Oid:
+    case kInt8Oid:
+    case kOidOid: {
+      std::int64_t number = 0;
+      std::from_chars(text.data(), text.data() + text.size(), number);
+      value.set_int64(number);
+      break;
+    }
+    case kFloat4Oid:
+      value.set_double_(FloatOf<float>(text));
+      break;
+    case kFloat8Oid:
+      value.set_double_(FloatOf<double>(text));
+      break;
+    default:  // the types of a database are open-ended
+      value.set_text(std::string(text));
+      break;
+  }
+  return value;
+}
+
+void AddColumns(const PGresult* result, v1::StatementResult& to) {
+  for (int i = 0; i < PQnfields(result); ++i) {
+    v1::Column& column = *to.add_columns();
+    column.set_name(PQfname(result, i));
+    column.set_type_oid(PQftype(result, i));
+  }
+}
+
+std::size_t AddRow(const PGresult* result, int row, v1::StatementResult& to) {
+  v1::Row& added = *to.add_rows();
+  std::size_t bytes = kBytesOfAValue;
+  for (int i = 0; i < PQnfields(result); ++i) {
+    bytes += kBytesOfAValue;
+    if (PQgetisnull(result, row, i)) {
+      added.add_values()->set_null(v1::NULL_VALUE);
+      continue;
+    }
+    const std::string_view text(PQgetvalue(result, row, i), static_cast<std::size_t>(PQgetlength(result, row, i)));
+    bytes += text.size();
+    *added.add_values() = ValueOf(PQftype(result, i), text);
+  }
+  return bytes;
+}
+
+}  // namespace assent::postgres
