@@ -38,7 +38,7 @@ class LogCrashTest : public testing::Test {
 TEST_F(LogCrashTest, AnAcknowledgedDecisionSurvivesAPowerCutAtOnce) {
   std::mt19937 random(1);
   const auto log = OpenOrDie(options_);
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 50 / kStride; ++i) {
     const TxnId txn = MakeTxn(*log, log->NextSequence());
     DecideAndWait(*log, MakeCommit(txn, "order-" + std::to_string(i)));
     const std::string left = folder_ / ("left-" + std::to_string(i));
@@ -109,7 +109,7 @@ class Load {
 };
 
 TEST_F(LogCrashTest, APowerCutAtAnyMomentLeavesAPrefixWithEverythingThatWasAcknowledged) {
-  constexpr int kCuts = 30;
+  constexpr int kCuts = 30 / kStride;
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -159,7 +159,8 @@ TEST_F(LogCrashTest, ALogThatWasCutManyTimesKeepsEverything) {
   std::mt19937 random(3);
   std::string path = options_.data_dir;
   std::vector<TxnId> decided;
-  for (int life = 0; life < 12; ++life) {
+  Completions lost;
+  for (int life = 0; life < 12 / kStride + 2; ++life) {
     DecisionLogOptions options = options_;
     options.data_dir = path;
     const auto log = OpenOrDie(options);
@@ -171,7 +172,6 @@ TEST_F(LogCrashTest, ALogThatWasCutManyTimesKeepsEverything) {
       DecideAndWait(*log, MakeCommit(txn));
       decided.push_back(txn);
     }
-    Completions lost;
     log->Decide(MakeCommit(MakeTxn(*log, log->NextSequence())), lost.One());
     path = folder_ / ("life-" + std::to_string(life));
     system_->Snapshot(options.data_dir, path, random);
