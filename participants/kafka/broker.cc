@@ -1,0 +1,73 @@
+#include "participants/kafka/broker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace assent::kafka {
+
+Broker::Broker(boost::asio::io_context& loop, const KafkaOptions& options, std::string client_id, Address address,
+               Events events)
+    : loop_(loop),
+      options_(options),
+      client_id_(std::move(client_id)),
+      address_(std::move(address)),
+      events_(std::move(events)),
+      connections_(static_cast<std::size_t>(std::max(1, options.connections_per_broker))),
+      backoffs_(connections_.size(), options.first_reconnect),
+      last_failure_(absl::StrCat("broker ", address_.ToString(), " is not connected yet")),
+      delayed_calls_(loop) {}
+
+Broker::~Broker() {
+  for (const auto& connection : connections_) {
+    if (connection) connection->Close();
+  }
+}
+
+void Broker::Connect() {
+  for (std::size_t slot = 0; slot < connections_.size(); ++slot) Open(slot);
+}
+
+void Broker::GiveUp() {
+  given_up_ = true;
+  for (const auto& connection : connections_) {
+    if (connection) connection->Fail("it has left the cluster, or has another address now");
+  }
+}
+
+void Broker::Open(std::size_t slot) {
+  auto was_ready = std::make_shared<bool>(false);
+  Connection::Events events;
+  events.ready = [this, slot, was_ready](const wire::ApiVersionsResponse& versions) {
+    *was_ready = true;
+    versions_ = versions;
+    backoffs_[slot] = options_.first_reconnect;
+    if (++ready_connections_ == 1) events_.up();
+  };
+  events.failed = [this, slot, was_ready](const std::string& why) {
+    last_failure_ = why;
+    if (*was_ready) --ready_connections_;
+    if (given_up_) return;
+    Reopen(slot);
+    if (ready_connections_ == 0) events_.down();
+  };
+  connections_[slot] = std::make_shared<Connection>(loop_, options_, client_id_, address_, std::move(events));
+  connections_[slot]->Connect();
+}
+
+void Broker::Reopen(std::size_t slot) {
+  delayed_calls_.After(backoffs_[slot], [this, slot] { Open(slot); });
+  backoffs_[slot] = std::min(backoffs_[slot] * 2, options_.last_reconnect);
+}
+
+Connection* Broker::LeastLoaded() {
+  Connection* best = nullptr;
+  for (const auto& connection : connections_) {
+    if (!connection || !connection->ready()) continue;
+    if (best == nullptr || connection->load() < best->load()) best = connection.get();
+  }
+  return best;
+}
+
+}  // namespace assent::kafka

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "participants/kafka/broker.h"
+#include "participants/kafka/delayed_calls.h"
+#include "participants/kafka/kafka_options.h"
+#include "participants/participant_context.h"
+
+namespace assent::kafka {
+
+// What is known of a topic.
+struct Topic {
+  std::int16_t error_code = 0;        // 0: it exists
+  std::vector<std::int32_t> leaders;  // of its partitions; -1: none now
+  absl::Duration asked_at;            // on the monotonic clock
+};
+
+// A Kafka cluster as one shard sees it: its brokers, the leaders of the partitions in use, and the coordinators of the
+// transactional ids. It finds the cluster by the bootstrap servers, and again whenever no broker can be reached.
+//
+// Owned by the participant, used on the shard's thread.
+class Cluster {
+ public:
+  // The context outlives it. The options are copied.
+  Cluster(const KafkaOptions& options, const ParticipantContext& context);
+  ~Cluster();
+
+  // Connects. `returned` runs each time that a broker can be reached after it could not, the first time included.
+  void Start(std::function<void()> returned);
+
+  bool is_up() const { return up_; }
+  // Why it is not up, or what the cluster lacks for transactions; OK: nothing.
+  absl::Status Check() const;
+  std::string Describe() const;  // "2 of 3 brokers connected, transaction.version 2"
+
+  // ---- Topics ----
+
+  // What is known, as far as it is fresh; null otherwise.
+  const Topic* FindTopic(std::string_view name) const;
+
+  // Learns about topics that FindTopic() does not know, for at most `patience`. OK: each is known now, or known not to
+  // exist.
+  void LookUp(std::vector<std::string> topics, absl::Duration patience, absl::AnyInvocable<void(absl::Status)> done);
+
+  // Asks again about topics, whatever is known; `done` runs when there was an answer, or could be none.
+  void Refresh(std::vector<std::string> topics, absl::AnyInvocable<void()> done);
+
+  // Who leads a partition; null where nobody does, or nobody that is known.
+  Broker* LeaderOf(const std::string& topic, std::int32_t partition);
+
+  // ---- Brokers ----
+
+  Broker* AnyBroker();                          // one that is up, or null
+  std::map<std::int32_t, Broker*> Brokers();    // every one of the cluster; empty before the first answer
+  Broker* FindBroker(std::int32_t node) const;  // null: not of this cluster now
+
+  // ---- Coordinators ----
+
+  Broker* CoordinatorOf(const std::string& transactional_id) const;  // null: to be looked up
+  void ForgetCoordinator(const std::string& transactional_id) { coordinators_.erase(transactional_id); }
+  // Looks the coordinator up once. `done` gets OK, or why there is none.
+  void LookUpCoordinator(const std::string& transactional_id, absl::AnyInvocable<void(absl::Status)> done);
+
+  const KafkaOptions& options() const { return options_; }
+  const Clock& clock() const { return context_.clock; }
+  DelayedCalls& delayed_calls() { return delayed_calls_; }
+
+ private:
+  struct MetadataWaiter {
+    std::vector<std::string> topics;
+    absl::AnyInvocable<void()> done;
+  };
+
+  std::unique_ptr<Broker> MakeBroker(Address address, bool is_node);
+  void StartBootstrap();
+  void BrokerUp(bool is_node);
+  void BrokerDown();
+  void Retire(std::unique_ptr<Broker> broker);
+  void RefreshByAge();
+  void AskMetadata();
+  void Apply(const wire::MetadataResponse& metadata);
+  void ApplyBrokers(const std::vector<wire::MetadataResponse::Broker>& brokers);
+  bool IsSettled(const std::string& topic) const;
+
+  const KafkaOptions options_;
+  const ParticipantContext context_;
+  const std::string client_id_;
+  std::function<void()> returned_;
+  DelayedCalls delayed_calls_;
+
+  std::vector<std::unique_ptr<Broker>> bootstrap_;
+  std::map<std::int32_t, std::unique_ptr<Broker>> nodes_;
+  std::vector<std::unique_ptr<Broker>> retired_;
+  bool up_ = false;
+
+  absl::flat_hash_map<std::string, Topic> topics_;
+  absl::flat_hash_map<std::string, std::int32_t> coordinators_;
+
+  bool asking_metadata_ = false;
+  std::vector<MetadataWaiter> metadata_waiters_;
+};
+
+}  // namespace assent::kafka

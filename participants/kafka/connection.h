@@ -1,0 +1,150 @@
+#pragma once
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "participants/kafka/kafka_options.h"
+#include "participants/kafka/wire/api.h"
+#include "participants/kafka/wire/cluster_messages.h"
+#include "participants/kafka/wire/decoder.h"
+
+namespace assent::kafka {
+
+// Where a broker listens.
+struct Address {
+  std::string host;
+  std::string port;
+
+  friend bool operator==(const Address&, const Address&) = default;
+  std::string ToString() const { return host + ":" + port; }
+};
+
+// How a request ended.
+enum class Delivery : std::uint8_t {
+  kAnswered,
+  kNotSent,  // the broker never got it
+  kLost,     // it was sent and no answer came: it may have been carried out
+};
+
+// The answer to a typed request.
+template <typename Response>
+struct Answer {
+  Delivery delivery = Delivery::kNotSent;
+  Response response;    // where answered
+  std::string message;  // where not: why
+};
+
+// One TCP connection to one broker: requests are pipelined, and the broker answers in their order.
+//
+// Owned by a Broker, used on the shard's thread. It connects once; when it has failed it stays failed, and every
+// request on it is completed. Close() drops the completions instead. Handlers in the event loop keep it alive until
+// then.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  struct Events {
+    std::function<void(const wire::ApiVersionsResponse&)> ready;  // connected, and the broker says what it can
+    std::function<void(const std::string& why)> failed;           // at most once; nothing comes afterwards
+  };
+
+  Connection(boost::asio::io_context& loop, const KafkaOptions& options, std::string client_id, Address address,
+             Events events);
+
+  void Connect();
+
+  // Sends a request, or queues it until connected. `done` runs exactly once, unless Close() comes first.
+  template <typename Request>
+  void Call(const Request& request, absl::AnyInvocable<void(Answer<typename Request::Response>)> done) {
+    Send(Request::kKey, wire::EncodeFrame(request, next_correlation_id_, client_id_),
+         Decoding<Request>(std::move(done)));
+  }
+
+  // Gives the connection up for a reason: requests complete as kNotSent or kLost.
+  void Fail(const std::string& why);
+
+  // Ends the connection without a word to anybody.
+  void Close();
+
+  bool ready() const { return state_ == State::kReady; }
+  bool failed() const { return state_ == State::kFailed; }
+  std::size_t load() const { return queued_.size() + in_flight_.size(); }
+
+ private:
+  enum class State : std::uint8_t { kConnecting, kGreeting, kReady, kFailed };
+
+  // `answer` is the body of the response, or why there is none. False: the body could not be understood.
+  using RawDone = absl::AnyInvocable<bool(Delivery delivery, std::string_view answer)>;
+
+  struct Request {
+    wire::ApiKey key;
+    std::int32_t correlation_id;
+    std::string frame;
+    RawDone done;
+    std::chrono::steady_clock::time_point sent_at;
+  };
+
+  template <typename Request>
+  static RawDone Decoding(absl::AnyInvocable<void(Answer<typename Request::Response>)> done) {
+    return [done = std::move(done)](Delivery delivery, std::string_view answer) mutable {
+      Answer<typename Request::Response> result{.delivery = delivery};
+      bool understood = true;
+      if (delivery == Delivery::kAnswered) {
+        wire::Decoder in(answer);
+        if (wire::ResponseHeaderHasTaggedFields(Request::kKey)) in.SkipTaggedFields();
+        result.response = Request::Response::Decode(in);
+        understood = in.ok();
+        if (!understood) {
+          result.delivery = Delivery::kLost;
+          result.message = "the broker's answer to " + std::string(wire::Name(Request::kKey)) + " makes no sense";
+        }
+      } else {
+        result.message = std::string(answer);
+      }
+      done(std::move(result));
+      return understood;
+    };
+  }
+
+  void Send(wire::ApiKey key, std::string frame, RawDone done);
+  void Connected();
+  void Greet();
+  void Flush();
+  void Written();
+  void Read();
+  void TakeFrames();
+  bool TakeFrame(std::string_view frame);
+  void WatchTime();
+  void CheckTime();
+
+  boost::asio::io_context& loop_;
+  const KafkaOptions options_;
+  const std::string client_id_;
+  const Address address_;
+  Events events_;
+  State state_ = State::kConnecting;
+
+  boost::asio::ip::tcp::resolver resolver_;
+  boost::asio::ip::tcp::socket socket_;
+  boost::asio::steady_timer timer_;
+  bool timer_is_set_ = false;
+  const std::chrono::steady_clock::time_point created_at_;
+
+  std::int32_t next_correlation_id_ = 1;
+  std::deque<Request> queued_;
+  std::deque<Request> in_flight_;
+  std::vector<std::string> writing_;
+
+  std::array<char, 65536> read_buffer_;
+  std::string received_;  // the beginning of a frame, and whatever follows
+};
+
+}  // namespace assent::kafka

@@ -1,0 +1,476 @@
+#include "participants/kafka/kafka_participant.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "participants/kafka/branch.h"
+#include "participants/kafka/cluster.h"
+#include "participants/kafka/error_codes.h"
+#include "participants/kafka/transaction_end.h"
+#include "participants/kafka/transactional_ids.h"
+
+namespace assent::kafka {
+namespace {
+
+using BranchPtr = std::shared_ptr<Branch>;
+
+BranchError ErrorOf(absl::StatusCode code, std::string message) {
+  return {.code = code, .message = std::move(message), .retryable = code == absl::StatusCode::kUnavailable};
+}
+
+BranchError ErrorOf(const absl::Status& status) {
+  BranchError error = ErrorOf(status.code(), std::string(status.message()));
+  error.retryable = error.retryable || status.code() == absl::StatusCode::kResourceExhausted;
+  return error;
+}
+
+std::string TextOf(const BranchId& branch) { return absl::StrCat("branch ", branch.ToGid()); }
+
+v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSession& session,
+                        const std::vector<PartitionRecords>& records) {
+  v1::KafkaToken token;
+  token.set_transactional_id(transactional_id);
+  token.set_producer_id(session.producer_id);
+  token.set_epoch(session.epoch);
+  token.set_version(v1::KAFKA_TRANSACTION_V2);
+  for (const PartitionRecords& partition : records) {
+    const int last = token.topics_size() - 1;
+    const bool is_new = last < 0 || token.topics(last).topic() != partition.topic;
+    auto& topic = is_new ? *token.add_topics() : *token.mutable_topics(last);
+    topic.set_topic(partition.topic);
+    topic.add_partitions(partition.partition);
+  }
+  return token;
+}
+
+// ---- The participant ------------------------------------------------------------------------------------------------
+
+class KafkaParticipant final : public Participant {
+ public:
+  KafkaParticipant(const KafkaOptions& options, const ParticipantContext& context)
+      : options_(options), context_(context), cluster_(options, context), ids_(context, cluster_) {}
+
+  std::string_view name() const override { return options_.name; }
+  ParticipantKind kind() const override { return ParticipantKind::kBroker; }
+
+  void Start(std::vector<std::string> unfinished_tokens, std::function<void()> on_available) override;
+  absl::Status Open(const BranchId& id, const v1::BranchOptions& options, absl::Time deadline) override;
+  void Execute(const BranchId& id, v1::Operation operation, ExecuteDone done) override;
+  void Prepare(const BranchId& id, PrepareDone done) override;
+  void Commit(const BranchId& id, const std::string& token, FinishDone done) override;
+  void Abort(const BranchId& id, const std::string& token, FinishDone done) override;
+  void Forget(const BranchId& id, const std::string& token) override;
+  void ListOwn(ListDone done) override;
+  ParticipantHealth health() const override;
+
+ private:
+  struct ParsedToken {
+    v1::KafkaToken token;
+    std::uint32_t number = 0;
+  };
+
+  BranchPtr Find(const BranchId& id) const {
+    const auto found = branches_.find(id);
+    return found == branches_.end() ? nullptr : found->second;
+  }
+  std::size_t ShareOf(std::size_t bound) const { return std::max<std::size_t>(1, bound / context_.shard_count); }
+  absl::Duration Left(const Branch& branch) const { return branch.deadline - context_.clock.Now(); }
+
+  void RunOperations(const BranchPtr& branch, bool topics_are_looked_up);
+  std::optional<BranchError> Buffer(Branch& branch, const v1::KafkaOperation& operation);
+  void CompleteOperation(const BranchPtr& branch, std::optional<BranchError> error);
+  void FailOperations(const BranchPtr& branch, const BranchError& error);
+
+  void StartPrepare(const BranchPtr& branch);
+  void Produce(const BranchPtr& branch, const ProducerSession& session);
+  void JudgeProduced(const BranchPtr& branch, Produced produced);
+  void VoteNo(const BranchPtr& branch, BranchError error);
+  void GiveVote(const BranchPtr& branch, Vote vote);
+  void DropRecords(Branch& branch);
+
+  absl::StatusOr<ParsedToken> ParseToken(const std::string& bytes) const;
+  void EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done);
+  void AbortUnprepared(const BranchPtr& branch);
+  void AbortInDoubt(const BranchPtr& branch, FinishDone done);
+  void ListOwnUntil(absl::Duration until, ListDone done);
+
+  const KafkaOptions options_;
+  const ParticipantContext context_;
+  Cluster cluster_;
+  TransactionalIds ids_;
+  absl::flat_hash_map<BranchId, BranchPtr> branches_;
+  std::size_t open_branches_ = 0;
+  std::size_t buffered_bytes_ = 0;
+  std::uint64_t turn_ = 0;
+};
+
+void KafkaParticipant::Start(std::vector<std::string> unfinished_tokens, std::function<void()> on_available) {
+  std::vector<std::uint32_t> pinned;
+  for (const std::string& bytes : unfinished_tokens) {
+    if (const auto parsed = ParseToken(bytes); parsed.ok()) pinned.push_back(parsed->number);
+  }
+  ids_.Start(pinned);
+  cluster_.Start([this, on_available = std::move(on_available)] {
+    ids_.ClusterReturned();
+    on_available();
+  });
+}
+
+ParticipantHealth KafkaParticipant::health() const {
+  const absl::Status status = cluster_.Check();
+  if (!status.ok()) return {.available = false, .message = std::string(status.message())};
+  return {.available = true, .message = absl::StrCat("Kafka, ", cluster_.Describe(), ", ", ids_.Describe())};
+}
+
+// ---- Work -----------------------------------------------------------------------------------------------------------
+
+absl::Status KafkaParticipant::Open(const BranchId& id, const v1::BranchOptions& options, absl::Time deadline) {
+  if (options.kind_case() == v1::BranchOptions::kSql) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("participant \"", options_.name, "\" is a Kafka cluster: it takes no SQL options"));
+  }
+  if (branches_.contains(id)) return absl::OkStatus();
+  if (open_branches_ >= ShareOf(options_.max_branches)) {
+    return absl::ResourceExhaustedError(absl::StrCat(open_branches_, " branches are open at participant \"",
+                                                     options_.name, "\" in shard ", context_.shard,
+                                                     ", its share of max_branches = ", options_.max_branches));
+  }
+  branches_[id] = std::make_shared<Branch>(id, deadline, RecordBuffer(options_, turn_++));
+  ++open_branches_;
+  return absl::OkStatus();
+}
+
+void KafkaParticipant::Execute(const BranchId& id, v1::Operation operation, ExecuteDone done) {
+  const auto fail = [&](absl::StatusCode code, std::string message) {
+    done({.ok = false, .error = ErrorOf(code, std::move(message))});
+  };
+  const BranchPtr branch = Find(id);
+  if (!branch || branch->phase != BranchPhase::kOpen) {
+    return fail(absl::StatusCode::kFailedPrecondition,
+                absl::StrCat(TextOf(id), " is not open at participant \"", options_.name, "\""));
+  }
+  if (operation.kind_case() != v1::Operation::kKafka) {
+    BranchError error =
+        ErrorOf(absl::StatusCode::kInvalidArgument,
+                absl::StrCat("participant \"", options_.name, "\" is a Kafka cluster: it takes records, not SQL"));
+    if (!branch->doomed) branch->doomed = error;
+    return done({.ok = false, .error = std::move(error)});
+  }
+  if (branch->operations.size() >= options_.max_queued_operations) {
+    BranchError error = ErrorOf(absl::StatusCode::kResourceExhausted,
+                                absl::StrCat("max_queued_operations = ", options_.max_queued_operations,
+                                             " operations of ", TextOf(id), " wait already"));
+    if (!branch->doomed) branch->doomed = error;
+    return done({.ok = false, .error = std::move(error)});
+  }
+  branch->operations.push_back({.operation = std::move(*operation.mutable_kafka()), .done = std::move(done)});
+  if (branch->operations.size() == 1) RunOperations(branch, /*topics_are_looked_up=*/false);
+}
+
+// Runs operations in order, up to the first whose topics have to be looked up.
+void KafkaParticipant::RunOperations(const BranchPtr& branch, bool topics_are_looked_up) {
+  while (!branch->operations.empty()) {
+    const v1::KafkaOperation& operation = branch->operations.front().operation;
+    std::vector<std::string> topics;
+    std::optional<BranchError> error = branch->records.Check(operation, topics);
+    topics.erase(std::remove_if(topics.begin(), topics.end(),
+                                [this](const std::string& topic) { return cluster_.FindTopic(topic) != nullptr; }),
+                 topics.end());
+    if (!error && !topics.empty() && !topics_are_looked_up) {
+      return cluster_.LookUp(std::move(topics), Left(*branch), [this, branch](absl::Status status) {
+        if (branch->operations.empty()) return;  // aborted meanwhile
+        if (status.ok()) return RunOperations(branch, /*topics_are_looked_up=*/true);
+        CompleteOperation(branch, ErrorOf(status));
+        RunOperations(branch, /*topics_are_looked_up=*/false);
+      });
+    }
+    if (!error) error = Buffer(*branch, operation);
+    topics_are_looked_up = false;
+    CompleteOperation(branch, std::move(error));
+  }
+}
+
+std::optional<BranchError> KafkaParticipant::Buffer(Branch& branch, const v1::KafkaOperation& operation) {
+  const std::size_t bound = ShareOf(options_.max_buffered_bytes);
+  const std::size_t coming = operation.ByteSizeLong();
+  if (buffered_bytes_ + coming > bound) {
+    BranchError error =
+        ErrorOf(absl::StatusCode::kResourceExhausted,
+                absl::StrCat("the open branches of participant \"", options_.name, "\" hold ", buffered_bytes_,
+                             " bytes of records in shard ", context_.shard, ", and ", coming,
+                             " more would pass its share of max_buffered_bytes = ", options_.max_buffered_bytes));
+    error.retryable = true;
+    return error;
+  }
+  std::optional<BranchError> error = branch.records.Add(operation, cluster_, context_.clock.Now());
+  buffered_bytes_ += branch.records.bytes() - branch.buffered_bytes;
+  branch.buffered_bytes = branch.records.bytes();
+  return error;
+}
+
+void KafkaParticipant::CompleteOperation(const BranchPtr& branch, std::optional<BranchError> error) {
+  Branch::Operation operation = std::move(branch->operations.front());
+  branch->operations.pop_front();
+  ExecuteOutcome outcome{.ok = !error};
+  if (error) {
+    if (!branch->doomed) branch->doomed = error;
+    outcome.error = *std::move(error);
+  } else {
+    outcome.result.mutable_kafka()->set_records(operation.operation.records_size());
+  }
+  operation.done(std::move(outcome));
+  // Its answer may have come last, or its caller may have aborted the branch.
+  if (branch->operations.empty() && branch->phase == BranchPhase::kPreparing) StartPrepare(branch);
+}
+
+void KafkaParticipant::FailOperations(const BranchPtr& branch, const BranchError& error) {
+  for (Branch::Operation& operation : std::exchange(branch->operations, {})) {
+    operation.done({.ok = false, .error = error});
+  }
+}
+
+// ---- Prepare --------------------------------------------------------------------------------------------------------
+
+void KafkaParticipant::Prepare(const BranchId& id, PrepareDone done) {
+  const BranchPtr branch = Find(id);
+  if (!branch) {
+    return done({.kind = Vote::Kind::kNo,
+                 .error = ErrorOf(absl::StatusCode::kFailedPrecondition,
+                                  absl::StrCat(TextOf(id), " is not open at participant \"", options_.name, "\""))});
+  }
+  if (branch->vote) return done(*branch->vote);
+  branch->waiting_for_vote.push_back(std::move(done));
+  if (branch->phase != BranchPhase::kOpen) return;
+  branch->phase = BranchPhase::kPreparing;
+  if (branch->operations.empty()) return StartPrepare(branch);
+  cluster_.delayed_calls().After(Left(*branch), [this, weak = std::weak_ptr<Branch>(branch)] {
+    const BranchPtr late = weak.lock();
+    if (!late || late->operations.empty()) return;
+    const BranchError error =
+        ErrorOf(absl::StatusCode::kUnavailable, "the topics could not be looked up before the transaction's deadline");
+    FailOperations(late, error);
+    VoteNo(late, error);
+  });
+}
+
+void KafkaParticipant::StartPrepare(const BranchPtr& branch) {
+  if (branch->vote || branch->session) return;
+  if (branch->doomed) return VoteNo(branch, *branch->doomed);
+  if (branch->records.empty()) return GiveVote(branch, {.kind = Vote::Kind::kReadOnly});
+  if (const absl::Status status = cluster_.Check(); cluster_.is_up() && !status.ok()) {
+    return VoteNo(branch, ErrorOf(status));
+  }
+  ids_.Acquire(Left(*branch), [this, branch](absl::StatusOr<ProducerSession> session) {
+    if (!session.ok()) {
+      if (branch->phase == BranchPhase::kPreparing) VoteNo(branch, ErrorOf(session.status()));
+      return;
+    }
+    if (branch->phase != BranchPhase::kPreparing) return ids_.Return(*session);
+    if (const absl::Status status = cluster_.Check(); absl::IsFailedPrecondition(status)) {
+      ids_.Return(*session);
+      return VoteNo(branch, ErrorOf(status));
+    }
+    Produce(branch, *session);
+  });
+}
+
+void KafkaParticipant::Produce(const BranchPtr& branch, const ProducerSession& session) {
+  const std::string transactional_id = ids_.IdOf(session.number);
+  const std::vector<PartitionRecords> records = branch->records.Take();
+  branch->session = session;
+  branch->token = TokenFor(transactional_id, session, records);
+  branch->production =
+      Production::Start(cluster_, transactional_id, session, records, Left(*branch),
+                        [this, branch](Produced produced) { JudgeProduced(branch, std::move(produced)); });
+}
+
+void KafkaParticipant::JudgeProduced(const BranchPtr& branch, Produced produced) {
+  switch (produced.kind) {
+    case Produced::Kind::kAcknowledged:
+      branch->phase = BranchPhase::kPrepared;
+      return GiveVote(branch, {.kind = Vote::Kind::kYes, .token = branch->token.SerializeAsString()});
+    case Produced::Kind::kUnknown:
+      branch->phase = BranchPhase::kInDoubt;
+      return GiveVote(branch, {.kind = Vote::Kind::kUnknown,
+                               .token = branch->token.SerializeAsString(),
+                               .error = std::move(produced.error)});
+    case Produced::Kind::kRefused:
+      // Nobody will ask about this transaction: fencing the id aborts it, and what of it may still arrive.
+      if (produced.broker_was_asked) {
+        ids_.ReturnUnclean(branch->session->number);
+      } else {
+        ids_.Return(*branch->session);
+      }
+      branch->session.reset();
+      return VoteNo(branch, std::move(produced.error));
+  }
+}
+
+void KafkaParticipant::VoteNo(const BranchPtr& branch, BranchError error) {
+  GiveVote(branch, {.kind = Vote::Kind::kNo, .error = std::move(error)});
+}
+
+void KafkaParticipant::GiveVote(const BranchPtr& branch, Vote vote) {
+  DropRecords(*branch);
+  const bool has_ended = vote.kind == Vote::Kind::kReadOnly || vote.kind == Vote::Kind::kNo;
+  if (has_ended && branch->phase != BranchPhase::kEnded) {
+    branch->phase = BranchPhase::kEnded;
+    --open_branches_;
+  }
+  branch->vote = std::move(vote);
+  for (PrepareDone& done : std::exchange(branch->waiting_for_vote, {})) done(*branch->vote);
+}
+
+void KafkaParticipant::DropRecords(Branch& branch) {
+  buffered_bytes_ -= std::exchange(branch.buffered_bytes, 0);
+  branch.records.Take();
+}
+
+// ---- Phase two ------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<KafkaParticipant::ParsedToken> KafkaParticipant::ParseToken(const std::string& bytes) const {
+  ParsedToken parsed;
+  if (!parsed.token.ParseFromString(bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat("a token of ", bytes.size(), " bytes is no Kafka token"));
+  }
+  const auto id = ParseTransactionalId(parsed.token.transactional_id());
+  if (!id || id->coordinator != context_.coordinator) {
+    return absl::InvalidArgumentError(absl::StrCat("the token names transactional id \"",
+                                                   parsed.token.transactional_id(), "\", which is none of coordinator ",
+                                                   context_.coordinator.ToString()));
+  }
+  const bool epoch_fits = parsed.token.epoch() >= 0 && parsed.token.epoch() <= std::numeric_limits<std::int16_t>::max();
+  if (parsed.token.version() != v1::KAFKA_TRANSACTION_V2 || !epoch_fits) {
+    return absl::InvalidArgumentError(absl::StrCat("the token of transactional id \"", parsed.token.transactional_id(),
+                                                   "\" has version ", parsed.token.version(), " and epoch ",
+                                                   parsed.token.epoch(), ", which this version cannot finish"));
+  }
+  parsed.number = id->number;
+  return parsed;
+}
+
+void KafkaParticipant::EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done) {
+  const auto parsed = ParseToken(token);
+  if (!parsed.ok()) {
+    return done({.kind = Finish::Kind::kHeuristic,
+                 .message = absl::StrCat("the branch cannot be finished: ", std::string(parsed.status().message()))});
+  }
+  TransactionEnd::Start(cluster_, parsed->token, parsed->number, commit,
+                        [this, branch, commit, done = std::move(done)](Ended ended) mutable {
+                          if (branch && ended.finish.kind != Finish::Kind::kRetry) {
+                            if (branch->phase != BranchPhase::kEnded) --open_branches_;
+                            branch->phase = BranchPhase::kEnded;
+                            if (ended.next) branch->next = ended.next;
+                            if (ended.finish.kind == Finish::Kind::kDone) branch->committed = commit;
+                          }
+                          done(std::move(ended.finish));
+                        });
+}
+
+void KafkaParticipant::Commit(const BranchId& id, const std::string& token, FinishDone done) {
+  const BranchPtr branch = Find(id);
+  if (branch && branch->phase == BranchPhase::kEnded && branch->committed) return done({.kind = Finish::Kind::kDone});
+  EndByToken(branch, token, /*commit=*/true, std::move(done));
+}
+
+void KafkaParticipant::Abort(const BranchId& id, const std::string& token, FinishDone done) {
+  const BranchPtr branch = Find(id);
+  if (!branch) {
+    if (token.empty()) return done({.kind = Finish::Kind::kDone});
+    return EndByToken(nullptr, token, /*commit=*/false, std::move(done));
+  }
+  switch (branch->phase) {
+    case BranchPhase::kOpen:
+    case BranchPhase::kPreparing:
+      AbortUnprepared(branch);
+      return done({.kind = Finish::Kind::kDone});
+    case BranchPhase::kPrepared:
+      return EndByToken(branch, branch->token.SerializeAsString(), /*commit=*/false, std::move(done));
+    case BranchPhase::kInDoubt:
+      return AbortInDoubt(branch, std::move(done));
+    case BranchPhase::kEnded:
+      // A committed one cannot be aborted any more; the broker's answer says so to the caller.
+      if (branch->committed) return EndByToken(branch, branch->token.SerializeAsString(), false, std::move(done));
+      return done({.kind = Finish::Kind::kDone});
+  }
+}
+
+void KafkaParticipant::AbortUnprepared(const BranchPtr& branch) {
+  const BranchError error =
+      ErrorOf(absl::StatusCode::kAborted, absl::StrCat(TextOf(branch->id), " was aborted meanwhile"));
+  if (const auto production = branch->production.lock()) production->Cancel(error);
+  if (branch->phase != BranchPhase::kEnded) VoteNo(branch, error);
+  FailOperations(branch, error);
+}
+
+// Some of its records may still arrive, and would open the transaction again: only a new epoch rules that out.
+void KafkaParticipant::AbortInDoubt(const BranchPtr& branch, FinishDone done) {
+  ids_.FenceInUse(branch->session->number,
+                  [this, branch, done = std::move(done)](absl::StatusOr<ProducerSession> next) mutable {
+                    if (!next.ok()) {
+                      return done({.kind = Finish::Kind::kRetry, .message = std::string(next.status().message())});
+                    }
+                    if (branch->phase != BranchPhase::kEnded) --open_branches_;
+                    branch->phase = BranchPhase::kEnded;
+                    branch->next = *next;
+                    done({.kind = Finish::Kind::kDone});
+                  });
+}
+
+void KafkaParticipant::Forget(const BranchId& id, const std::string& token) {
+  const BranchPtr branch = Find(id);
+  if (!branch) {
+    if (const auto parsed = ParseToken(token); parsed.ok()) ids_.Unpin(parsed->number);
+    return;
+  }
+  // What has not ended is not forgotten: fencing its id would abort what may be decided.
+  if (branch->phase == BranchPhase::kPrepared || branch->phase == BranchPhase::kInDoubt) return;
+  if (branch->phase != BranchPhase::kEnded) AbortUnprepared(branch);
+  branches_.erase(id);
+  if (!branch->session) return;
+  if (branch->next) {
+    ids_.Return(*branch->next);
+  } else {
+    ids_.ReturnUnclean(branch->session->number);
+  }
+}
+
+// ---- Recovery -------------------------------------------------------------------------------------------------------
+
+void KafkaParticipant::ListOwn(ListDone done) {
+  ListOwnUntil(context_.clock.Monotonic() + options_.finish_timeout, std::move(done));
+}
+
+// Kafka holds its doubt by transactional id and not by branch: what is decided is in the log, and what is not was
+// fenced. So there is nothing to list but what another decision log has left.
+void KafkaParticipant::ListOwnUntil(absl::Duration until, ListDone done) {
+  ids_.ListForeign([this, until, done = std::move(done)](absl::StatusOr<std::vector<std::string>> foreign) mutable {
+    if (foreign.ok()) return done(OwnWork{.foreign = *std::move(foreign)});
+    if (context_.clock.Monotonic() >= until) return done(foreign.status());
+    cluster_.delayed_calls().After(options_.last_backoff, [this, until, done = std::move(done)]() mutable {
+      ListOwnUntil(until, std::move(done));
+    });
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Participant>> MakeKafkaParticipant(const KafkaOptions& options,
+                                                                  const ParticipantContext& context) {
+  if (options.bootstrap_servers.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("participant \"", options.name, "\" needs at least one of bootstrap_servers, as host:port"));
+  }
+  if (options.max_transactional_ids < 1 || options.connections_per_broker < 1 || options.max_in_flight < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("participant \"", options.name,
+                     "\": max_transactional_ids, connections_per_broker and max_in_flight must be at least 1"));
+  }
+  return std::make_unique<KafkaParticipant>(options, context);
+}
+
+}  // namespace assent::kafka

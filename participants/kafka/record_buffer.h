@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "assent/v1/types.pb.h"
+#include "participants/kafka/cluster.h"
+#include "participants/kafka/kafka_options.h"
+#include "participants/kafka/wire/record_batch.h"
+#include "participants/participant.h"
+
+namespace assent::kafka {
+
+// The batches of one partition in one branch, in order.
+struct PartitionRecords {
+  std::string topic;
+  std::int32_t partition = 0;
+  std::vector<wire::RecordBatchBuilder> batches;
+};
+
+// The records of a branch, checked, encoded, and sorted by partition: kept until the branch prepares.
+//
+// Owned by its branch.
+class RecordBuffer {
+ public:
+  // `turn` rises with each branch: where it points, records without a key go.
+  RecordBuffer(const KafkaOptions& options, std::uint64_t turn) : options_(&options), turn_(turn) {}
+
+  // The topics that an operation names, once each, or why the operation can never be taken: bad names, records that are
+  // too large, more bytes than a branch may have.
+  std::optional<BranchError> Check(const v1::KafkaOperation& operation, std::vector<std::string>& topics) const;
+
+  // Adds the records of a checked operation whose topics the cluster knows: all of them, or none and why.
+  std::optional<BranchError> Add(const v1::KafkaOperation& operation, const Cluster& cluster, absl::Time now);
+
+  bool empty() const { return partitions_.empty(); }
+  std::size_t bytes() const { return bytes_; }
+
+  // Every partition with its batches; the buffer is empty afterwards.
+  std::vector<PartitionRecords> Take();
+
+ private:
+  std::optional<BranchError> CheckRecord(const v1::KafkaRecord& record) const;
+  std::optional<BranchError> Place(const v1::KafkaRecord& record, const Cluster& cluster, std::int32_t& partition);
+  std::int32_t PartitionWithoutKey(const std::string& name, const Topic& topic);
+
+  const KafkaOptions* options_;
+  std::uint64_t turn_;
+  std::size_t bytes_ = 0;
+  std::map<std::pair<std::string, std::int32_t>, std::vector<wire::RecordBatchBuilder>> partitions_;
+  // All records of the branch that have no key go to one partition of their topic: each further one costs the broker.
+  absl::flat_hash_map<std::string, std::int32_t> without_key_;
+};
+
+}  // namespace assent::kafka

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "assent/v1/token.pb.h"
+#include "participants/kafka/cluster.h"
+#include "participants/kafka/transactional_id_pool.h"
+#include "participants/kafka/wire/transaction_messages.h"
+#include "participants/participant.h"
+
+namespace assent::kafka {
+
+// How one attempt to end a transaction went.
+struct Ended {
+  Finish finish;
+  // Where the broker said with which producer id and epoch the next transaction of the id runs.
+  std::optional<ProducerSession> next;
+};
+
+// Commits or aborts one Kafka transaction by its token: EndTxn, and where that answer does not settle it, the state
+// that the coordinator tells. For a pinned id the state alone answers, because only this transaction can have brought
+// it there (docs/protocol.md, "Kafka truths").
+//
+//              NONE                            told to commit            told to abort
+//   EndTxn ----------> done    CompleteCommit  done                      heuristic
+//     |    ^                   PrepareCommit   done                      heuristic
+//     |    | Ongoing           CompleteAbort   heuristic (the place of   done
+//     v    |                   PrepareAbort      a later repair)         done
+//   DescribeTransactions --->  Empty, unknown  heuristic                 done: nothing is open
+//                              anything else   retry                     retry
+//
+// Keeps itself alive through its requests; used on the shard's thread. The cluster outlives it.
+class TransactionEnd : public std::enable_shared_from_this<TransactionEnd> {
+ public:
+  using Done = absl::AnyInvocable<void(Ended)>;
+
+  static void Start(Cluster& cluster, const v1::KafkaToken& token, std::uint32_t number, bool commit, Done done);
+
+  TransactionEnd(Cluster& cluster, const v1::KafkaToken& token, std::uint32_t number, bool commit, Done done);
+
+ private:
+  void EndTxn();
+  void JudgeEndTxn(const Answer<wire::EndTxnResponse>& answer);
+  void Describe(std::string why);
+  void JudgeState(const std::string& why, const wire::DescribeTransactionsResponse& found);
+  void EndTxnAgain(std::string why);
+  void Finished(Finish::Kind kind, std::string message = "");
+  absl::Duration Left() const { return until_ - cluster_.clock().Monotonic(); }
+
+  Cluster& cluster_;
+  const v1::KafkaToken token_;
+  const std::uint32_t number_;
+  const bool commit_;
+  const absl::Duration until_;  // on the monotonic clock
+  absl::Duration backoff_;
+  std::optional<ProducerSession> next_;
+  Done done_;
+};
+
+}  // namespace assent::kafka

@@ -1,0 +1,304 @@
+#include "participants/kafka/transactional_ids.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "participants/kafka/coordinator_call.h"
+#include "participants/kafka/wire/transaction_messages.h"
+
+namespace assent::kafka {
+namespace {
+
+// Requests of InitProducerId at once: more would only queue in the broker, before those of branches.
+constexpr std::size_t kMostFencingAtOnce = 16;
+// Ids that are made before anybody asks.
+constexpr std::size_t kFirstIds = 8;
+constexpr absl::Duration kPauseAfterFailure = absl::Milliseconds(500);
+// transaction.max.timeout.ms as brokers have it by default.
+constexpr std::int64_t kDefaultMaxTimeoutMs = 900'000;
+
+TransactionalIdPool::Options PoolOptions(const KafkaOptions& options, const ParticipantContext& context) {
+  const std::uint32_t share =
+      static_cast<std::uint32_t>(std::max(1, options.max_transactional_ids)) / context.shard_count;
+  return {.shard = context.shard,
+          .shard_count = context.shard_count,
+          .most = std::max<std::uint32_t>(1, share),
+          .rest = options.transactional_id_rest};
+}
+
+}  // namespace
+
+TransactionalIds::TransactionalIds(const ParticipantContext& context, Cluster& cluster)
+    : context_(context),
+      cluster_(cluster),
+      pool_(PoolOptions(cluster.options(), context)),
+      transaction_timeout_ms_(absl::ToInt64Milliseconds(cluster.options().transaction_timeout)) {}
+
+void TransactionalIds::Start(const std::vector<std::uint32_t>& pinned) {
+  for (const std::uint32_t number : pinned) pool_.Pin(number);
+}
+
+void TransactionalIds::ClusterReturned() {
+  FenceNext();
+  if (!fenced_left_behind_) FenceLeftBehind();
+}
+
+std::string TransactionalIds::IdOf(std::uint32_t number) const {
+  return TransactionalId{.coordinator = context_.coordinator, .number = number}.ToString();
+}
+
+std::string TransactionalIds::Describe() const {
+  std::string text =
+      absl::StrCat(pool_.size(), " of ", pool_.most(), " transactional ids, ", pool_.in_use(), " in use");
+  if (pool_.pinned() > 0) absl::StrAppend(&text, ", ", pool_.pinned(), " pinned by unfinished transactions");
+  return text;
+}
+
+// ---- Giving out -----------------------------------------------------------------------------------------------------
+
+void TransactionalIds::Acquire(absl::Duration patience, Acquired acquired) {
+  for (const std::uint32_t number : pool_.TakeStale(context_.clock.Monotonic())) Fence(number);
+  if (waiters_.empty()) {
+    if (const auto session = pool_.Take(context_.clock.Monotonic())) return acquired(*session);
+  }
+  auto waiter = std::make_shared<Waiter>();
+  waiter->acquired = std::move(acquired);
+  waiters_.push_back(waiter);
+  waiter->deadline = cluster_.delayed_calls().After(patience, [this, weak = std::weak_ptr<Waiter>(waiter)] {
+    const auto late = weak.lock();
+    if (!late || waiters_.remove(late) == 0) return;
+    late->acquired(WhyNone());
+  });
+  Serve(/*hurry=*/false);
+  if (waiters_.size() > pool_fencing_) GrowFor(waiters_.size() - pool_fencing_);
+}
+
+absl::Status TransactionalIds::WhyNone() const {
+  if (!cluster_.is_up()) return cluster_.Check();
+  if (!last_failure_.empty()) return absl::UnavailableError(last_failure_);
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "participant \"", cluster_.options().name, "\": no transactional id became free before the deadline (",
+      Describe(), "; max_transactional_ids = ", cluster_.options().max_transactional_ids,
+      " in the process): raise it"));
+}
+
+void TransactionalIds::Serve(bool hurry) {
+  while (!waiters_.empty()) {
+    const auto session = pool_.Take(context_.clock.Monotonic(), hurry);
+    if (!session) return;
+    const auto waiter = waiters_.front();
+    waiters_.pop_front();
+    DelayedCalls::Cancel(waiter->deadline);
+    waiter->acquired(*session);
+  }
+}
+
+void TransactionalIds::GrowFor(std::size_t ids) {
+  for (; ids > 0; --ids) {
+    const auto number = pool_.Grow();
+    if (!number) return;
+    Fence(*number, /*somebody_waits=*/true);
+  }
+}
+
+void TransactionalIds::Return(const ProducerSession& next) {
+  pool_.Return(next, context_.clock.Monotonic());
+  Serve(/*hurry=*/false);
+}
+
+void TransactionalIds::ReturnUnclean(std::uint32_t number) {
+  pool_.MustFence(number);
+  Fence(number);
+}
+
+void TransactionalIds::Unpin(std::uint32_t number) {
+  if (!pool_.Unpin(number)) return;
+  if (pool_.Adopt(number, /*of_any_shard=*/true)) Fence(number);
+}
+
+// ---- Fencing --------------------------------------------------------------------------------------------------------
+
+void TransactionalIds::Fence(std::uint32_t number, bool somebody_waits) {
+  ++pool_fencing_;
+  to_fence_.insert(somebody_waits ? to_fence_.begin() : to_fence_.end(), number);
+  FenceNext();
+}
+
+void TransactionalIds::FenceNext() {
+  while (!to_fence_.empty() && fencing_ < kMostFencingAtOnce && cluster_.is_up()) {
+    const std::uint32_t number = to_fence_.front();
+    to_fence_.pop_front();
+    ++fencing_;
+    InitProducerId(
+        number, cluster_.options().request_timeout, [this, number](Answer<wire::InitProducerIdResponse> answer) {
+          --fencing_;
+          if (answer.delivery != Delivery::kAnswered || answer.response.error_code != error::kNone) {
+            FenceAgain(number, answer);
+          } else {
+            --pool_fencing_;
+            last_failure_.clear();
+            pool_.Fenced({.number = number, .producer_id = answer.response.producer_id, .epoch = answer.response.epoch},
+                         context_.clock.Monotonic());
+            Serve(/*hurry=*/false);
+          }
+          FenceNext();
+        });
+  }
+}
+
+void TransactionalIds::FenceAgain(std::uint32_t number, const Answer<wire::InitProducerIdResponse>& answer) {
+  const std::string before = std::exchange(
+      last_failure_, answer.delivery != Delivery::kAnswered
+                         ? answer.message
+                         : ErrorOfCode(answer.response.error_code,
+                                       absl::StrCat("participant \"", cluster_.options().name,
+                                                    "\": InitProducerId of transactional id \"", IdOf(number), "\""))
+                               .message);
+  if (before.empty()) spdlog::warn("{}: tried again until it succeeds", last_failure_);
+  // Who waits for a larger pool takes what there is.
+  Serve(/*hurry=*/true);
+  cluster_.delayed_calls().After(kPauseAfterFailure, [this, number] {
+    to_fence_.push_back(number);
+    FenceNext();
+  });
+}
+
+void TransactionalIds::FenceInUse(std::uint32_t number,
+                                  absl::AnyInvocable<void(absl::StatusOr<ProducerSession>)> done) {
+  InitProducerId(number, cluster_.options().finish_timeout,
+                 [this, number, done = std::move(done)](Answer<wire::InitProducerIdResponse> answer) mutable {
+                   if (answer.delivery != Delivery::kAnswered) return done(absl::UnavailableError(answer.message));
+                   if (answer.response.error_code != error::kNone) {
+                     const BranchError error =
+                         ErrorOfCode(answer.response.error_code,
+                                     absl::StrCat("InitProducerId of transactional id \"", IdOf(number), "\""));
+                     return done(absl::Status(error.code, error.message));
+                   }
+                   done(ProducerSession{
+                       .number = number, .producer_id = answer.response.producer_id, .epoch = answer.response.epoch});
+                 });
+}
+
+void TransactionalIds::InitProducerId(std::uint32_t number, absl::Duration patience,
+                                      absl::AnyInvocable<void(Answer<wire::InitProducerIdResponse>)> done) {
+  const std::int64_t asked = transaction_timeout_ms_;
+  wire::InitProducerIdRequest request{.transactional_id = IdOf(number),
+                                      .transaction_timeout_ms = static_cast<std::int32_t>(asked)};
+  CoordinatorCall<wire::InitProducerIdRequest>::Start(
+      cluster_, std::move(request), {.patience = patience},
+      [this, number, patience, asked, done = std::move(done)](Answer<wire::InitProducerIdResponse> answer) mutable {
+        const bool answered = answer.delivery == Delivery::kAnswered;
+        if (answered && answer.response.error_code == error::kInvalidTransactionTimeout &&
+            (asked != transaction_timeout_ms_ || asked > 1)) {
+          auto again = [this, number, patience, done = std::move(done)]() mutable {
+            InitProducerId(number, patience, std::move(done));
+          };
+          if (asked != transaction_timeout_ms_) return again();  // another answer has lowered it meanwhile
+          return LowerTimeout(std::move(again));
+        }
+        if (answered && answer.response.error_code == error::kNone && !std::exchange(timeout_is_known_, true)) {
+          spdlog::info("participant \"{}\": Kafka aborts transactions left open for {}", cluster_.options().name,
+                       absl::FormatDuration(absl::Milliseconds(transaction_timeout_ms_)));
+        }
+        done(std::move(answer));
+      });
+}
+
+// The broker refuses the timeout that was asked for: takes the longest that it allows.
+void TransactionalIds::LowerTimeout(absl::AnyInvocable<void()> done) {
+  auto lower = [this, done = std::move(done)](std::int64_t allowed) mutable {
+    // Where even that is refused, halving ends at something that is not.
+    transaction_timeout_ms_ =
+        allowed < transaction_timeout_ms_ ? allowed : std::max<std::int64_t>(1, transaction_timeout_ms_ / 2);
+    done();
+  };
+  for (const auto& [node, broker] : cluster_.Brokers()) {
+    if (!broker->is_up()) continue;
+    return broker->Call(wire::DescribeConfigsRequest{.broker = node, .setting = "transaction.max.timeout.ms"},
+                        [lower = std::move(lower)](Answer<wire::DescribeConfigsResponse> answer) mutable {
+                          std::int64_t allowed = kDefaultMaxTimeoutMs;
+                          const bool told = answer.delivery == Delivery::kAnswered && answer.response.value &&
+                                            absl::SimpleAtoi(*answer.response.value, &allowed) && allowed > 0;
+                          lower(told ? allowed : kDefaultMaxTimeoutMs);
+                        });
+  }
+  lower(kDefaultMaxTimeoutMs);
+}
+
+// ---- What earlier processes left ------------------------------------------------------------------------------------
+
+void TransactionalIds::ListAll(Listed done) {
+  struct Listing {
+    std::vector<std::string> ids;
+    std::size_t outstanding = 0;
+    absl::Status status;
+    Listed done;
+  };
+  const auto brokers = cluster_.Brokers();
+  if (!cluster_.is_up() || brokers.empty()) return done(cluster_.Check());
+  auto listing = std::make_shared<Listing>();
+  listing->outstanding = brokers.size();
+  listing->done = std::move(done);
+  for (const auto& [node, broker] : brokers) {
+    broker->Call(wire::ListTransactionsRequest{}, [listing](Answer<wire::ListTransactionsResponse> answer) {
+      if (answer.delivery != Delivery::kAnswered) {
+        listing->status = absl::UnavailableError(answer.message);
+      } else if (answer.response.error_code != error::kNone) {
+        listing->status = absl::UnavailableError(ErrorOfCode(answer.response.error_code, "ListTransactions").message);
+      }
+      for (auto& found : answer.response.transactions) {
+        if (found.state != "Dead") listing->ids.push_back(std::move(found.transactional_id));
+      }
+      if (--listing->outstanding > 0) return;
+      if (!listing->status.ok()) return listing->done(listing->status);
+      listing->done(std::move(listing->ids));
+    });
+  }
+}
+
+void TransactionalIds::FenceLeftBehind() {
+  if (std::exchange(listing_left_behind_, true)) return;
+  ListAll([this](absl::StatusOr<std::vector<std::string>> ids) {
+    listing_left_behind_ = false;
+    if (!ids.ok()) {
+      cluster_.delayed_calls().After(kPauseAfterFailure, [this] {
+        if (!fenced_left_behind_ && cluster_.is_up()) FenceLeftBehind();
+      });
+      return;
+    }
+    fenced_left_behind_ = true;
+    std::size_t found = 0;
+    for (const std::string& text : *ids) {
+      const auto id = ParseTransactionalId(text);
+      if (!id || id->coordinator != context_.coordinator || !pool_.Adopt(id->number)) continue;
+      ++found;
+      Fence(id->number);
+    }
+    if (found > 0) {
+      spdlog::info("participant \"{}\": fencing {} transactional ids of earlier processes", cluster_.options().name,
+                   found);
+    }
+    const std::size_t wanted = std::min(kFirstIds, pool_.most());
+    if (pool_.size() < wanted) GrowFor(wanted - pool_.size());
+  });
+}
+
+void TransactionalIds::ListForeign(Listed done) {
+  ListAll([this, done = std::move(done)](absl::StatusOr<std::vector<std::string>> ids) mutable {
+    if (!ids.ok()) return done(ids.status());
+    std::vector<std::string> foreign;
+    for (std::string& text : *ids) {
+      const auto id = ParseTransactionalId(text);
+      const bool is_foreign =
+          id && id->coordinator.name == context_.coordinator.name && id->coordinator != context_.coordinator;
+      if (is_foreign) foreign.push_back(std::move(text));
+    }
+    done(std::move(foreign));
+  });
+}
+
+}  // namespace assent::kafka

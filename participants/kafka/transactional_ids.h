@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "participants/kafka/cluster.h"
+#include "participants/kafka/transactional_id_pool.h"
+#include "participants/kafka/wire/transaction_messages.h"
+#include "participants/participant.h"
+#include "participants/participant_context.h"
+
+namespace assent::kafka {
+
+// Gives out transactional ids, each fenced by InitProducerId before its first use in this process, and fences at start
+// every id that an earlier process of this coordinator has left behind and no decided transaction needs: a late Produce
+// of that process would open a transaction that nobody ends.
+//
+// Owned by the participant, used on the shard's thread. The cluster outlives it.
+class TransactionalIds {
+ public:
+  using Acquired = absl::AnyInvocable<void(absl::StatusOr<ProducerSession>)>;
+
+  TransactionalIds(const ParticipantContext& context, Cluster& cluster);
+
+  // `pinned`: the ids of decided, unfinished transactions of earlier processes.
+  void Start(const std::vector<std::uint32_t>& pinned);
+
+  // The cluster can be reached: goes on with what waits for it.
+  void ClusterReturned();
+
+  // Gives an id for one transaction, for which the caller waits at most `patience`.
+  void Acquire(absl::Duration patience, Acquired acquired);
+
+  // Ends the use of an id that Acquire() gave: with its next session, or unclean, to be fenced again.
+  void Return(const ProducerSession& next);
+  void ReturnUnclean(std::uint32_t number);
+
+  // Fences an id in use, whatever its transaction has come to: aborts it, and lets no late Produce open another. `done`
+  // gets the id's next session.
+  void FenceInUse(std::uint32_t number, absl::AnyInvocable<void(absl::StatusOr<ProducerSession>)> done);
+
+  // The transaction that held a pinned id has ended: the id may be used here from now on.
+  void Unpin(std::uint32_t number);
+
+  // Ids that carry this coordinator's name and another incarnation, found on all brokers.
+  void ListForeign(absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done);
+
+  std::string IdOf(std::uint32_t number) const;
+  std::string Describe() const;  // "12 of 256 transactional ids, 3 in use"
+
+ private:
+  struct Waiter {
+    Acquired acquired;
+    DelayedCalls::Handle deadline;
+  };
+  using Listed = absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)>;
+
+  void Serve(bool hurry);
+  void GrowFor(std::size_t ids);
+  void Fence(std::uint32_t number, bool somebody_waits = false);
+  void FenceNext();
+  void FenceAgain(std::uint32_t number, const Answer<wire::InitProducerIdResponse>& answer);
+  void InitProducerId(std::uint32_t number, absl::Duration patience,
+                      absl::AnyInvocable<void(Answer<wire::InitProducerIdResponse>)> done);
+  void LowerTimeout(absl::AnyInvocable<void()> done);
+  void ListAll(Listed done);
+  void FenceLeftBehind();
+  absl::Status WhyNone() const;
+
+  const ParticipantContext context_;
+  Cluster& cluster_;
+  TransactionalIdPool pool_;
+  std::list<std::shared_ptr<Waiter>> waiters_;
+  std::list<std::uint32_t> to_fence_;
+  std::size_t fencing_ = 0;       // InitProducerId calls under way for the pool
+  std::size_t pool_fencing_ = 0;  // ids that will be idle once they are fenced
+  std::string last_failure_;      // of fencing
+  bool fenced_left_behind_ = false;
+  bool listing_left_behind_ = false;
+  std::int64_t transaction_timeout_ms_;
+  bool timeout_is_known_ = false;
+};
+
+}  // namespace assent::kafka

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "participants/kafka/wire/encoder.h"
+
+namespace assent::kafka::wire {
+
+// The calls that this client makes. Source: the protocol guide of Apache Kafka, "The Messages".
+enum class ApiKey : std::int16_t {
+  kProduce = 0,
+  kMetadata = 3,
+  kFindCoordinator = 10,
+  kApiVersions = 18,
+  kInitProducerId = 22,
+  kEndTxn = 26,
+  kDescribeConfigs = 32,
+  kDescribeTransactions = 65,
+  kListTransactions = 66,
+};
+
+std::string_view Name(ApiKey key);  // "InitProducerId"
+
+// The header of responses: ApiVersions alone answers without tagged fields, because it is what tells whether the broker
+// knows any.
+inline bool ResponseHeaderHasTaggedFields(ApiKey key) { return key != ApiKey::kApiVersions; }
+
+// A whole frame: length, request header v2, body. Every version that this client uses is a flexible one.
+template <typename Request>
+std::string EncodeFrame(const Request& request, std::int32_t correlation_id, std::string_view client_id) {
+  Encoder out;
+  out.Reserve(64 + client_id.size() + request.SizeHint());
+  out.Int32(0);
+  out.Int16(static_cast<std::int16_t>(Request::kKey));
+  out.Int16(Request::kVersion);
+  out.Int32(correlation_id);
+  // The one string of a flexible version that is not compact.
+  out.Int16(static_cast<std::int16_t>(client_id.size()));
+  out.Raw(client_id);
+  out.NoTaggedFields();
+  request.Encode(out);
+  out.OverwriteInt32(0, static_cast<std::uint32_t>(out.size() - 4));
+  return std::move(out).Take();
+}
+
+}  // namespace assent::kafka::wire

@@ -1,0 +1,109 @@
+#include "participants/kafka/wire/record_batch.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "participants/kafka/wire/crc32c.h"
+
+namespace assent::kafka::wire {
+namespace {
+
+// The header of a batch, field by field.
+constexpr std::size_t kBatchLengthAt = 8;
+constexpr std::size_t kLengthCountsFrom = 12;
+constexpr std::size_t kChecksumAt = 17;
+constexpr std::size_t kChecksumCoversFrom = 21;
+constexpr std::size_t kHeaderBytes = 61;
+
+constexpr std::int8_t kMagic = 2;
+constexpr std::int16_t kTransactionalUncompressed = 0x10;
+
+struct BatchHeader {
+  std::int32_t records;
+  std::int64_t base_timestamp_ms;
+  std::int64_t latest_timestamp_ms;
+  std::int64_t producer_id;
+  std::int16_t epoch;
+  std::int32_t base_sequence;
+};
+
+void EncodeHeader(Encoder& out, const BatchHeader& header) {
+  out.Int64(0);   // base offset: the leader's to say
+  out.Int32(0);   // length, written when it is known
+  out.Int32(-1);  // partition leader epoch: any
+  out.Int8(kMagic);
+  out.Int32(0);  // checksum, likewise
+  out.Int16(kTransactionalUncompressed);
+  out.Int32(header.records - 1);  // offset of the last record
+  out.Int64(header.base_timestamp_ms);
+  out.Int64(header.latest_timestamp_ms);
+  out.Int64(header.producer_id);
+  out.Int16(header.epoch);
+  out.Int32(header.base_sequence);
+  out.Int32(header.records);
+}
+
+std::size_t NullableSize(const std::optional<std::string_view>& bytes) {
+  return bytes ? VarintSize(static_cast<std::int64_t>(bytes->size())) + bytes->size() : 1;
+}
+
+void EncodeNullable(Encoder& out, const std::optional<std::string_view>& bytes) {
+  out.Varint(bytes ? static_cast<std::int64_t>(bytes->size()) : -1);
+  if (bytes) out.Raw(*bytes);
+}
+
+// A record without its length, and with these deltas.
+std::size_t BodySize(const Record& record, std::int64_t timestamp_delta, std::int64_t offset_delta) {
+  std::size_t size = 1 + VarintSize(timestamp_delta) + VarintSize(offset_delta) + NullableSize(record.key) +
+                     NullableSize(record.value) + VarintSize(static_cast<std::int64_t>(record.headers.size()));
+  for (const Record::Header& header : record.headers) size += NullableSize(header.key) + NullableSize(header.value);
+  return size;
+}
+
+}  // namespace
+
+std::size_t MostBytesOf(const Record& record) {
+  constexpr std::int64_t kFarTimestamp = std::int64_t{1} << 48;
+  constexpr std::int64_t kFarOffset = std::int64_t{1} << 30;
+  const std::size_t body = BodySize(record, kFarTimestamp, kFarOffset);
+  return kHeaderBytes + VarintSize(static_cast<std::int64_t>(body)) + body;
+}
+
+RecordBatchBuilder::RecordBatchBuilder() { out_.Raw(std::string(kHeaderBytes, '\0')); }
+
+void RecordBatchBuilder::Add(const Record& record) {
+  if (records_ == 0) base_timestamp_ms_ = latest_timestamp_ms_ = record.timestamp_ms;
+  latest_timestamp_ms_ = std::max(latest_timestamp_ms_, record.timestamp_ms);
+  const std::int64_t timestamp_delta = record.timestamp_ms - base_timestamp_ms_;
+  out_.Varint(static_cast<std::int64_t>(BodySize(record, timestamp_delta, records_)));
+  out_.Int8(0);  // attributes: none are defined
+  out_.Varint(timestamp_delta);
+  out_.Varint(records_);
+  EncodeNullable(out_, record.key);
+  EncodeNullable(out_, record.value);
+  out_.Varint(static_cast<std::int64_t>(record.headers.size()));
+  for (const Record::Header& header : record.headers) {
+    EncodeNullable(out_, header.key);
+    EncodeNullable(out_, header.value);
+  }
+  ++records_;
+}
+
+std::string RecordBatchBuilder::Finish(std::int64_t producer_id, std::int16_t epoch, std::int32_t base_sequence) const {
+  ASSENT_CHECK(records_ > 0, "a batch has at least one record");
+  Encoder batch;
+  batch.Reserve(out_.size());
+  EncodeHeader(batch, {.records = records_,
+                       .base_timestamp_ms = base_timestamp_ms_,
+                       .latest_timestamp_ms = latest_timestamp_ms_,
+                       .producer_id = producer_id,
+                       .epoch = epoch,
+                       .base_sequence = base_sequence});
+  ASSENT_CHECK(batch.size() == kHeaderBytes, "the header of a batch has 61 bytes");
+  batch.Raw(std::string_view(out_.bytes()).substr(kHeaderBytes));
+  batch.OverwriteInt32(kBatchLengthAt, static_cast<std::uint32_t>(batch.size() - kLengthCountsFrom));
+  batch.OverwriteInt32(kChecksumAt, Crc32c(std::string_view(batch.bytes()).substr(kChecksumCoversFrom)));
+  return std::move(batch).Take();
+}
+
+}  // namespace assent::kafka::wire
