@@ -36,9 +36,13 @@ void Ask(const std::shared_ptr<Connection>& connection, v1::GetTransactionReques
 
 }  // namespace
 
-Client::Client(ClientOptions options) : connection_(std::make_shared<Connection>(std::move(options))) {}
+Client::Client(ClientOptions options) : connection_(Connection::Make(std::move(options))) {}
 
-Client::~Client() { connection_->WaitForBackgroundAborts(); }
+Client::~Client() {
+  if (CallbackScope::IsActive()) return;
+  connection_->WaitForBackgroundAborts();
+  connection_->callbacks()->WaitForNone(connection_->options().abort_patience);
+}
 
 void Client::BeginAsync(BeginOptions options, absl::AnyInvocable<void(absl::StatusOr<Transaction>)> done) {
   const absl::Duration timeout = TimeoutOr(options.timeout, *connection_);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <fstream>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -80,6 +81,16 @@ grpc::ChannelArguments ArgumentsOf(const ClientOptions& options) {
 }
 
 }  // namespace
+
+std::shared_ptr<Connection> Connection::Make(ClientOptions options) {
+  return std::shared_ptr<Connection>(new Connection(std::move(options)), [](Connection* connection) {
+    if (CallbackScope::IsActive()) {
+      std::thread([connection] { delete connection; }).detach();
+    } else {
+      delete connection;
+    }
+  });
+}
 
 Connection::Connection(ClientOptions options)
     : options_(std::move(options)),

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "assent/options.h"
 #include "assent/v1/coordinator.grpc.pb.h"
+#include "client/callback_scope.h"
 
 namespace assent {
 inline namespace client {
@@ -21,7 +22,8 @@ inline namespace client {
 // its calls in progress together. Thread-safe.
 class Connection {
  public:
-  explicit Connection(ClientOptions options);
+  // Where the last owner lets go of it inside a callback, a thread of its own destroys it: see CallbackScope.
+  static std::shared_ptr<Connection> Make(ClientOptions options);
 
   const ClientOptions& options() const { return options_; }
   v1::Coordinator::StubInterface::async_interface* stub() const { return stub_->async(); }
@@ -39,7 +41,13 @@ class Connection {
   void BackgroundAbortEnded();
   void WaitForBackgroundAborts();
 
+  // Outlives the connection by those who hold it.
+  const std::shared_ptr<RunningCallbacks>& callbacks() const { return callbacks_; }
+
  private:
+  explicit Connection(ClientOptions options);
+
+  const std::shared_ptr<RunningCallbacks> callbacks_ = std::make_shared<RunningCallbacks>();
   const ClientOptions options_;
   const std::shared_ptr<RetryTimer> timer_;
   absl::Status unusable_;

@@ -56,8 +56,9 @@ class RetryingCall : public std::enable_shared_from_this<RetryingCall<Request, R
     const absl::Duration patience = std::min(left, connection_->options().retry.attempt_timeout);
     context_->set_deadline(absl::ToChronoTime(absl::Now() + std::max(patience, absl::Milliseconds(1))));
     (connection_->stub()->*method_)(
-        context_.get(), &request_, &response_,
-        [self = this->shared_from_this()](const grpc::Status& status) { self->Answered(FromGrpcStatus(status)); });
+        context_.get(), &request_, &response_, [self = this->shared_from_this()](const grpc::Status& status) mutable {
+          RunInScope(std::move(self), [&](RetryingCall& call) { call.Answered(FromGrpcStatus(status)); });
+        });
   }
 
   void Answered(const absl::Status& status) {
@@ -65,7 +66,18 @@ class RetryingCall : public std::enable_shared_from_this<RetryingCall<Request, R
     if (!IsUnanswered(status)) return done_(status);
     const absl::Duration delay = connection_->RetryDelay(attempts_);
     if (connection_->timer().Now() + delay >= give_up_) return done_(GivenUp(status));
-    connection_->timer().RunAfter(delay, [self = this->shared_from_this()] { self->Attempt(); });
+    connection_->timer().RunAfter(delay, [self = this->shared_from_this()]() mutable {
+      RunInScope(std::move(self), [](RetryingCall& call) { call.Attempt(); });
+    });
+  }
+
+  // The call, and perhaps the connection with it, ends inside the scope.
+  template <typename Step>
+  static void RunInScope(std::shared_ptr<RetryingCall> self, const Step& step) {
+    const std::shared_ptr<RunningCallbacks> callbacks = self->connection_->callbacks();
+    const CallbackScope scope(*callbacks);
+    step(*self);
+    self.reset();
   }
 
   absl::Status GivenUp(const absl::Status& last) {

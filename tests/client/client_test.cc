@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <string>
@@ -140,7 +141,12 @@ TEST_F(ClientTest, ASubmitWhoseAnswerWasLostIsRepeatedAsItWas) {
     EXPECT_EQ(submit.SerializeAsString(), submits[0].SerializeAsString());
   }
   EXPECT_EQ(submits[0].request_id().size(), 32u);
-  EXPECT_TRUE(submits[0].has_first_attempt());
+  EXPECT_LE(std::abs(submits[0].first_attempt().seconds() - absl::ToUnixSeconds(absl::Now())), 60);
+}
+
+TEST_F(ClientTest, ASubmitOfAnEarlierAttemptSaysWhenThatWas) {
+  ASSERT_TRUE(client_->Submit(Submission().RequestId("r").FirstAttempt(absl::FromUnixSeconds(1'700'000'000))).ok());
+  EXPECT_EQ(coordinator_.submits()[0].first_attempt().seconds(), 1'700'000'000);
 }
 
 TEST_F(ClientTest, ASubmitThatIsNeverAnsweredIsUnknownAndNamesItsRequest) {
