@@ -153,9 +153,7 @@ void Connection::Send(const std::string& sql, OnAnswer done) {
 
 void Connection::Send(const Command& command, OnAnswer done) {
   if (has_ended()) {
-    tasks_.Soon([done = std::move(done), participant = settings_.participant]() mutable {
-      done(Answer{.error = Unavailable(absl::StrCat("participant \"", participant, "\": the connection has ended"))});
-    });
+    tasks_.Soon([done = std::move(done)]() mutable { done(Answer{.error = Unavailable("the connection has ended")}); });
     return;
   }
   const Parameters& parameters = command.parameters;
@@ -256,6 +254,8 @@ void Connection::ReadAnswers() {
     PGresult* const result = PQgetResult(libpq_);
     if (result != nullptr) {
       ended_before = false;
+      // libpq leaves out the end of a failed command when another one was sent from its callback.
+      if (pending_.front().answered) pending_.pop_front();
       DeliverToFront(result);
       PQclear(result);
       continue;
@@ -264,13 +264,13 @@ void Connection::ReadAnswers() {
       pending_.pop_front();
       BeginFront();
     } else if (std::exchange(ended_before, true)) {
-      return Close(Unavailable(absl::StrCat("participant \"", settings_.participant,
-                                            "\": the server's answers do not fit the commands sent")));
+      return Close(Unavailable("the server's answers do not fit the commands sent"));
     }
   }
 }
 
 void Connection::DeliverToFront(const PGresult* result) {
+  if (pending_.empty()) return CloseSoon();
   switch (PQresultStatus(result)) {
     case PGRES_PIPELINE_SYNC:
       return DeliverSync();
@@ -314,7 +314,6 @@ void Connection::DeliverFailure(const PGresult* result) {
   if (SqlstateOf(result).empty() || IsFatal(result) || pending_.front().is_sync) {
     error.code = absl::StatusCode::kUnavailable;
     error.retryable = true;
-    error.message = absl::StrCat("the connection was lost: ", error.message);
     return Close(std::move(error));
   }
   Answer failed{.kind = Answer::Kind::kError, .error = std::move(error)};
@@ -398,10 +397,8 @@ void Connection::Flush() {
 }
 
 std::string Connection::LibpqMessage() const {
-  std::string message = libpq_ == nullptr ? "out of memory" : PQerrorMessage(libpq_);
-  while (!message.empty() && message.back() == '\n') message.pop_back();
-  return absl::StrCat("participant \"", settings_.participant,
-                      "\": ", message.empty() ? "the connection was lost" : message);
+  const std::string message = OneLine(libpq_ == nullptr ? "out of memory" : PQerrorMessage(libpq_));
+  return message.empty() ? "the connection was lost" : message;
 }
 
 void Connection::Close(BranchError why) {

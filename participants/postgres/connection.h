@@ -73,7 +73,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using OnSync = absl::AnyInvocable<void(bool lost)>;
 
   struct Settings {
-    std::string participant;  // for messages
     std::string conninfo;
     std::string application_name;
     std::uint32_t max_prepared_statements = 100;

@@ -45,7 +45,6 @@ void ConnectionPool::Start(std::function<void()> on_available) {
 ConnectionPool::ConnectionPtr ConnectionPool::Make(std::function<void()> ready,
                                                    std::function<void(const BranchError&)> ended) {
   Connection::Settings settings;
-  settings.participant = options_.name;
   settings.conninfo = options_.conninfo;
   settings.application_name = absl::StrFormat("assent/%s/%016x/%d/%d", context_.coordinator.name,
                                               context_.coordinator.incarnation, context_.epoch, ++connections_made);
@@ -81,7 +80,10 @@ void ConnectionPool::OpenKept() {
 }
 
 void ConnectionPool::KeptEnded(const BranchError& why) {
-  if (failed_attempts_ == 0) spdlog::warn("participant \"{}\" cannot be reached: {}", options_.name, why.message);
+  if (failed_attempts_ == 0) {
+    spdlog::warn("participant \"{}\" cannot be reached, and is tried again until it can: {}", options_.name,
+                 why.message);
+  }
   kept_was_tried_ = true;
   kept_ = nullptr;
   last_error_ = why.message;

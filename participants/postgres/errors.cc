@@ -53,7 +53,6 @@ BranchError ErrorOf(const PGresult* result) {
   error.retryable = IsRetryable(error.sqlstate);
   std::string_view primary = Field(result, PG_DIAG_MESSAGE_PRIMARY);
   if (primary.empty()) primary = PQresultErrorMessage(result);
-  while (!primary.empty() && primary.back() == '\n') primary.remove_suffix(1);
   error.message =
       absl::StrCat(std::string(primary), error.sqlstate.empty() ? "" : absl::StrCat(" (SQLSTATE ", error.sqlstate, ")"),
                    Labelled("; detail: ", Field(result, PG_DIAG_MESSAGE_DETAIL)),
@@ -70,6 +69,19 @@ std::string_view SqlstateOf(const PGresult* result) { return Field(result, PG_DI
 bool IsFatal(const PGresult* result) {
   const std::string_view severity = Field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
   return severity == "FATAL" || severity == "PANIC";
+}
+
+std::string OneLine(std::string_view message) {
+  std::string line;
+  for (const char c : message) {
+    if (c != '\n' && c != '\t') {
+      line.push_back(c);
+    } else if (!line.empty() && line.back() != ' ') {
+      line.push_back(' ');
+    }
+  }
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  return line;
 }
 
 BranchError Unavailable(std::string message) {

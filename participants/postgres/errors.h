@@ -25,6 +25,9 @@ std::string_view SqlstateOf(const PGresult* result);
 // True where the server ended the connection with this error.
 bool IsFatal(const PGresult* result);
 
+// libpq's messages have several lines, some of them indented; ours have one.
+std::string OneLine(std::string_view message);
+
 BranchError Unavailable(std::string message);
 
 }  // namespace assent::postgres

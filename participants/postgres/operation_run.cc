@@ -57,20 +57,18 @@ std::int64_t RowsOf(const PGresult* result) {
 }  // namespace
 
 absl::StatusOr<OperationTraits> CheckOperation(const v1::Operation& operation, const PostgresOptions& options) {
-  const std::string participant = absl::StrCat("participant \"", options.name, "\"");
   if (operation.kind_case() != v1::Operation::kSql) {
     return absl::InvalidArgumentError(
-        absl::StrCat(participant, " is PostgreSQL: it takes SQL operations, and this one is of another kind"));
+        absl::StrCat("participant \"", options.name, "\" is PostgreSQL: it takes SQL operations, and this is another"));
   }
   if (operation.sql().statements().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(participant, ": the operation has no statement"));
+    return absl::InvalidArgumentError("the operation has no statement");
   }
   OperationTraits traits;
   for (int i = 0; i < operation.sql().statements_size(); ++i) {
     const v1::SqlStatement& statement = operation.sql().statements(i);
     const ScannedStatement scanned = ScanStatement(statement.sql());
-    const absl::Status fits =
-        CheckStatement(statement, scanned, options, absl::StrCat(participant, ": statement ", i + 1));
+    const absl::Status fits = CheckStatement(statement, scanned, options, absl::StrCat("statement ", i + 1));
     if (!fits.ok()) return fits;
     traits.undoes_errors |= i == 0 && scanned.kind == StatementKind::kRollbackToSavepoint;
     traits.taints_connection |= scanned.kind == StatementKind::kPreparedStatement;

@@ -37,6 +37,13 @@ std::string BeginStatement(const v1::SqlBranchOptions& options) {
   return begin;
 }
 
+BranchError MakeError(absl::StatusCode code, std::string what) {
+  BranchError error;
+  error.code = code;
+  error.message = std::move(what);
+  return error;
+}
+
 }  // namespace
 
 SqlBranch::SqlBranch(const BranchSurroundings& surroundings, BranchId id, const v1::SqlBranchOptions& options,
@@ -46,13 +53,6 @@ SqlBranch::SqlBranch(const BranchSurroundings& surroundings, BranchId id, const 
 template <typename Done, typename Result>
 void SqlBranch::Complete(Done done, Result result) {
   env_.tasks.Soon([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
-}
-
-BranchError SqlBranch::ErrorHere(absl::StatusCode code, std::string what) const {
-  BranchError error;
-  error.code = code;
-  error.message = absl::StrCat("participant \"", env_.options.name, "\": ", what);
-  return error;
 }
 
 v1::PostgresToken SqlBranch::Token() const {
@@ -83,12 +83,12 @@ void SqlBranch::Execute(v1::Operation operation, Participant::ExecuteDone done) 
   };
   if (prepare_asked_ || aborting_ || vote_) {
     ExecuteOutcome late;
-    late.error = ErrorHere(absl::StatusCode::kFailedPrecondition,
+    late.error = MakeError(absl::StatusCode::kFailedPrecondition,
                            "the branch takes no work after it was asked to prepare or to abort");
     return Complete(std::move(done), std::move(late));
   }
   if (queue_.size() >= env_.options.max_queued_operations) {
-    return refuse(ErrorHere(absl::StatusCode::kResourceExhausted,
+    return refuse(MakeError(absl::StatusCode::kResourceExhausted,
                             absl::StrCat("max_queued_operations = ", env_.options.max_queued_operations,
                                          " operations of the branch wait already")));
   }
@@ -131,7 +131,7 @@ void SqlBranch::Abort(Participant::FinishDone done) {
   if (in_flight_ && abort_alarm_ == 0) {
     abort_alarm_ = env_.tasks.After(env_.options.abort_patience, [self = shared_from_this()] {
       self->abort_alarm_ = 0;
-      self->Interrupt(self->ErrorHere(absl::StatusCode::kAborted, "the branch was aborted while it worked"));
+      self->Interrupt(MakeError(absl::StatusCode::kAborted, "the branch was aborted while it worked"));
     });
   }
   PumpSoon();
@@ -238,13 +238,12 @@ void SqlBranch::WaitForSlot() {
     self->slot_waiter_ = 0;
     self->has_slot_ = granted;
     if (!granted) {
-      BranchError error =
-          self->ErrorHere(absl::StatusCode::kResourceExhausted,
-                          absl::StrCat("as many transactions are prepared as max_prepared_transactions = ",
-                                       self->env_.pool.max_prepared_transactions(),
-                                       " allows, and none ended within prepare_slot_timeout = ",
-                                       absl::FormatDuration(self->env_.options.prepare_slot_timeout),
-                                       "; raise it in postgresql.conf and restart the server"));
+      BranchError error = MakeError(absl::StatusCode::kResourceExhausted,
+                                    absl::StrCat("as many transactions are prepared as max_prepared_transactions = ",
+                                                 self->env_.pool.max_prepared_transactions(),
+                                                 " allows, and none ended within prepare_slot_timeout = ",
+                                                 absl::FormatDuration(self->env_.options.prepare_slot_timeout),
+                                                 "; raise it in postgresql.conf and restart the server"));
       error.retryable = true;
       self->SetDoom({.error = std::move(error)});
     }
@@ -368,8 +367,8 @@ void SqlBranch::SendReadOnlyEnd() {
 void SqlBranch::WatchWork() {
   alarm_ = env_.tasks.After(deadline_ - env_.clock.Now(), [self = shared_from_this()] {
     self->alarm_ = 0;
-    self->Interrupt(self->ErrorHere(absl::StatusCode::kDeadlineExceeded,
-                                    "the transaction's deadline passed while a statement ran"));
+    self->Interrupt(
+        MakeError(absl::StatusCode::kDeadlineExceeded, "the transaction's deadline passed while a statement ran"));
   });
 }
 
@@ -377,9 +376,9 @@ void SqlBranch::WatchPrepare() {
   env_.tasks.Cancel(alarm_);
   alarm_ = env_.tasks.After(env_.options.prepare_timeout, [self = shared_from_this()] {
     self->alarm_ = 0;
-    self->Interrupt(self->ErrorHere(absl::StatusCode::kUnavailable,
-                                    absl::StrCat("no answer to PREPARE TRANSACTION within prepare_timeout = ",
-                                                 absl::FormatDuration(self->env_.options.prepare_timeout))));
+    self->Interrupt(MakeError(absl::StatusCode::kUnavailable,
+                              absl::StrCat("no answer to PREPARE TRANSACTION within prepare_timeout = ",
+                                           absl::FormatDuration(self->env_.options.prepare_timeout))));
   });
 }
 
@@ -413,7 +412,7 @@ void SqlBranch::ConcludePrepare() {
     if (done && doom_) {
       unknown.error = doom_->error;
     } else if (done) {
-      unknown.error = ErrorHere(absl::StatusCode::kUnavailable,
+      unknown.error = MakeError(absl::StatusCode::kUnavailable,
                                 "PREPARE TRANSACTION did not wait for the synchronous standby: a wait was cancelled");
       unknown.error.retryable = true;
     } else {
@@ -426,7 +425,7 @@ void SqlBranch::ConcludePrepare() {
   if (!done) {
     if (end_answer_ == Answer::Kind::kError) SetDoom({.error = end_error_});
     return VoteNo(doom_ ? doom_->error
-                        : ErrorHere(absl::StatusCode::kAborted, absl::StrCat("PREPARE TRANSACTION was answered with \"",
+                        : MakeError(absl::StatusCode::kAborted, absl::StrCat("PREPARE TRANSACTION was answered with \"",
                                                                              end_tag_, "\": it was rolled back")));
   }
   v1::PostgresToken token = Token();
@@ -439,11 +438,11 @@ void SqlBranch::ConcludePrepare() {
 
 void SqlBranch::ConcludeReadOnly() {
   if (end_answer_ != Answer::Kind::kDone || doom_) {
-    return VoteNo(doom_ ? doom_->error : ErrorHere(absl::StatusCode::kUnavailable, "the branch could not be ended"));
+    return VoteNo(doom_ ? doom_->error : MakeError(absl::StatusCode::kUnavailable, "the branch could not be ended"));
   }
   if (connection_ != nullptr) env_.pool.Release(std::exchange(connection_, nullptr));
   if (!was_read_only_) {
-    return VoteNo(ErrorHere(absl::StatusCode::kFailedPrecondition,
+    return VoteNo(MakeError(absl::StatusCode::kFailedPrecondition,
                             "the branch was declared read_only, and a statement has made it read-write"));
   }
   SetVote({.kind = Vote::Kind::kReadOnly});
@@ -475,7 +474,7 @@ void SqlBranch::RollBackAndRelease() {
 void SqlBranch::RollBackForAbort() {
   env_.pool.CancelWaiter(waiter_);
   env_.slots.CancelWaiter(slot_waiter_);
-  const BranchError error = ErrorHere(absl::StatusCode::kAborted, "the branch was aborted");
+  const BranchError error = MakeError(absl::StatusCode::kAborted, "the branch was aborted");
   for (const RunPtr& run : std::exchange(queue_, {})) Complete(run->TakeDone(), run->OutcomeOfNotRun(error));
   // What is rolled back here was never asked to prepare: it cannot commit, whether the server answers or not.
   VoteNo(error);

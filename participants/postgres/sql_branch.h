@@ -87,7 +87,6 @@ class SqlBranch : public std::enable_shared_from_this<SqlBranch> {
   void SetDoom(const Doom& doom);
 
   v1::PostgresToken Token() const;
-  BranchError ErrorHere(absl::StatusCode code, std::string what) const;
   template <typename Done, typename Result>
   void Complete(Done done, Result result);
 
