@@ -11,7 +11,8 @@
 #include "absl/time/time.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/log/rocksdb_decision_log.h"
-#include "coordinator/server/adapter_options.h"
+#include "participants/kafka/kafka_options.h"
+#include "participants/postgres/postgres_participant.h"
 
 namespace assent {
 

@@ -1,5 +1,8 @@
 #include "coordinator/server/participant_factories.h"
 
+#include "participants/kafka/kafka_participant.h"
+#include "participants/postgres/postgres_participant.h"
+
 namespace assent {
 namespace {
 
