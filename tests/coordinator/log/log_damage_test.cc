@@ -86,6 +86,17 @@ class LogDamageTest : public testing::Test {
     WriteFile(copy_ + "/" + name, bytes);
   }
 
+  // Where the records begin in the copy's write-ahead log, of which each is one fragment of the first block.
+  std::vector<std::size_t> RecordBegins(const std::string& name) const {
+    const std::string bytes = ReadFile(copy_ + "/" + name);
+    std::vector<std::size_t> begins;
+    for (std::size_t at = 0; at < bytes.size() && at < 32000;) {
+      begins.push_back(at);
+      at += 7 + static_cast<unsigned char>(bytes[at + 4]) + 256u * static_cast<unsigned char>(bytes[at + 5]);
+    }
+    return begins;
+  }
+
   ScratchFolder folder_;
   const std::string original_ = folder_ / "original";
   const std::string copy_ = folder_ / "copy";
@@ -161,19 +172,25 @@ TEST_F(LogDamageTest, WithAnOldMarkATornLastGroupIsCutOff) {
   EXPECT_TRUE(OpensWithEverything()) << refusal_;  // and again, after the cut
 }
 
+TEST_F(LogDamageTest, AGroupThatIsMissingWithAllItsBytesIsRefused) {
+  MakeLog(12);
+  Copy();
+  const std::string name = Files(".log").at(0);
+  const std::vector<std::size_t> begins = RecordBegins(name);
+  const std::string bytes = ReadFile(copy_ + "/" + name);
+  for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
+    WriteFile(copy_ + "/" + name, bytes.substr(0, begins[i]) + bytes.substr(begins[i + 1]));
+    ASSERT_FALSE(OpensWithEverything()) << i;
+  }
+}
+
 // What the check before RocksDB's own is for.
 TEST_F(LogDamageTest, RocksDbAloneTakesAFlippedTypeForTheEndOfTheLog) {
   MakeLog(12);
   Copy();
   const std::string name = Files(".log").at(0);
-  // The header of the third record, whose type FULL (1) becomes one that only recycled logs have (5).
-  std::vector<std::size_t> ends = {0};
-  const std::string bytes = ReadFile(copy_ + "/" + name);
-  for (std::size_t i = 0; i < 3; ++i) {
-    ends.push_back(ends.back() + 7 + static_cast<unsigned char>(bytes[ends.back() + 4]) +
-                   256u * static_cast<unsigned char>(bytes[ends.back() + 5]));
-  }
-  Flip(name, ends[2] + 6, 2);
+  // In the header of the third record, the type FULL (1) becomes one that only recycled logs have (5).
+  Flip(name, RecordBegins(name).at(2) + 6, 2);
   EXPECT_FALSE(OpensWithEverything());
 
   rocksdb::DBOptions options;
