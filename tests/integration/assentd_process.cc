@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/support/channel_arguments.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -128,7 +129,10 @@ int Assentd::Stop() {
 }
 
 std::shared_ptr<grpc::Channel> Assentd::NewChannel() const {
-  return grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
+  // A connection of its own: channels to one address would share one, which may still be that of a killed process.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
 }
 
 std::string Assentd::Log() const { return ReadFile(folder_ / "log"); }

@@ -108,7 +108,10 @@ TEST_F(DataFolderTest, DamageIsRefusedOrHarmlessAndNeverRepairedInSilence) {
   EXPECT_GE(refusals, 3) << "a write-ahead log, a MANIFEST and CURRENT";
   ASSERT_TRUE(assentd.Start()) << "whole again";
   Caller again(assentd.NewChannel());
-  for (const std::string& id : committed) EXPECT_EQ(again.Get(id).response.outcome(), v1::COMMITTED);
+  for (const std::string& id : committed) {
+    const auto described = again.Get(id);
+    EXPECT_EQ(described.response.outcome(), v1::COMMITTED) << described.message();
+  }
 }
 
 }  // namespace

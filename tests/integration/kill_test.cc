@@ -22,14 +22,14 @@ namespace assent::integration {
 namespace {
 
 constexpr int kKills = 20;
-constexpr int kClients = 16;
-constexpr int kLongestLifeMs = 400;  // of an assentd, from its start to its kill
+constexpr int kClients = 32;
+constexpr int kLongestLifeMs = 600;  // of an assentd, from its start to its kill
 constexpr auto kPatience = std::chrono::seconds(60);
 
 // Clients that place orders until they are told to stop, over every restart.
 class Load {
  public:
-  Load(const std::string& address, std::string topic) : client_({.address = address}), topic_(std::move(topic)) {
+  Load(const std::string& address, std::string topic) : client_(Impatient(address)), topic_(std::move(topic)) {
     for (int i = 0; i < kClients; ++i) threads_.emplace_back([this] { PlaceOrders(); });
   }
   ~Load() { Stop(); }
@@ -45,6 +45,13 @@ class Load {
   int unknown() const { return unknown_; }
 
  private:
+  // Back at work at once after a restart: an assentd that does nothing is killed for nothing.
+  static ClientOptions Impatient(const std::string& address) {
+    ClientOptions options{.address = address};
+    options.retry.max_delay = absl::Milliseconds(50);
+    return options;
+  }
+
   void PlaceOrders() {
     while (!stopping_) {
       const int id = next_++;

@@ -27,6 +27,7 @@ Client MakeClient(const std::string& server, rd_kafka_type_t type, const std::st
     set("group.id", UniqueName("reader"));
     set("enable.partition.eof", "true");
     set("enable.auto.commit", "false");
+    set("fetch.wait.max.ms", "10");  // the end of a partition is told only after it
   }
   rd_kafka_t* client = rd_kafka_new(type, conf, error.data(), error.size());
   if (client == nullptr) ADD_FAILURE() << error.data();
