@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/log/crc32c.h"
+#include "base/crc32c.h"
 
 namespace assent {
 namespace {

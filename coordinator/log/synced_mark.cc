@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "coordinator/log/crc32c.h"
+#include "base/crc32c.h"
 #include "coordinator/log/log_format.h"
 
 namespace assent {

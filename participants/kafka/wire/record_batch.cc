@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "participants/kafka/wire/crc32c.h"
+#include "base/crc32c.h"
 
 namespace assent::kafka::wire {
 namespace {

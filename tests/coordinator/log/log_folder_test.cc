@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "coordinator/log/crc32c.h"
+#include "base/crc32c.h"
 #include "tests/coordinator/log/log_testing.h"
 
 // Folders that are not the log that was asked for: refused with a message that helps, and untouched.

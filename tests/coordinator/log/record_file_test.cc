@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/log/crc32c.h"
+#include "base/crc32c.h"
 
 namespace assent {
 namespace {
@@ -89,11 +89,6 @@ class RecordFileTest : public testing::Test {
   std::vector<std::string> records_;
   std::vector<std::size_t> ends_;
 };
-
-TEST(Crc32cTest, IsThatOfTheRfc) {
-  EXPECT_EQ(Crc32c("123456789"), 0xe3069283u);
-  EXPECT_EQ(Crc32c("6789", Crc32c("12345")), 0xe3069283u);
-}
 
 TEST_F(RecordFileTest, EveryRecordReadsBack) {
   const ReadBack read = ReadAll(file_);
