@@ -120,6 +120,7 @@ ExitCode Refuse(ExitCode code, const absl::Status& status) {
 
 // From the configuration to the end of the process.
 ExitCode Serve(const Config& config, const std::string& address_file) {
+  if (absl::Status tls = CheckTlsFiles(config.tls); !tls.ok()) return Refuse(kBadConfiguration, tls);
   const sigset_t stop_signals = BlockStopSignals();
   auto log = OpenDecisionLog(config.LogOptions());
   if (!log.ok()) return Refuse(kLogRefuses, log.status());
@@ -130,10 +131,7 @@ ExitCode Serve(const Config& config, const std::string& address_file) {
     return Refuse(kForeignWork, identity);
   }
   auto server = Server::Start({config.listen, config.tls, config.engine.max_request_bytes, config.max_calls}, **engine);
-  if (!server.ok()) {
-    const bool unusable_file = server.status().code() == absl::StatusCode::kInvalidArgument;
-    return Refuse(unusable_file ? kBadConfiguration : kCannotListen, server.status());
-  }
+  if (!server.ok()) return Refuse(kCannotListen, server.status());
   LogServing(config, (*log)->start(), (*server)->addresses());
   if (!address_file.empty() && !WriteAddressFile(address_file, (*server)->addresses())) {
     return Refuse(kBadConfiguration,

@@ -120,10 +120,14 @@ absl::Status Server::Listen(const ServerOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTlsFiles(const TlsFiles& tls) { return Credentials(tls).status(); }
+
 void Server::Stop(absl::Duration patience) {
   if (server_ == nullptr) return;
   if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + patience));
+  // gRPC's own patience also waits for callers that are merely connected; ours is for calls.
+  calls_.Drain(patience);
+  server_->Shutdown(absl::ToChronoTime(absl::Now()));
   server_->Wait();
   server_.reset();
 }

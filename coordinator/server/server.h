@@ -23,6 +23,9 @@ struct ServerOptions {
   std::uint64_t max_calls = 200'000;  // in progress; one more is UNAVAILABLE
 };
 
+// INVALID_ARGUMENT, with the name, where one of the files cannot be read as PEM.
+absl::Status CheckTlsFiles(const TlsFiles& tls);
+
 // The network side of a coordinator: the services, gRPC health and reflection, on every address asked for.
 //
 // Thread-safe. It serves from Start() to Stop(), on gRPC's threads: a small number that depends on the machine's cores

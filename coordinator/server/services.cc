@@ -1,6 +1,7 @@
 #include "coordinator/server/services.h"
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/server/unary_call.h"
 
 namespace assent {
 namespace {

@@ -5,7 +5,7 @@
 #include "assent/v1/admin.grpc.pb.h"
 #include "assent/v1/coordinator.grpc.pb.h"
 #include "coordinator/engine/engine.h"
-#include "coordinator/server/unary_call.h"
+#include "coordinator/server/calls_in_progress.h"
 
 namespace assent {
 

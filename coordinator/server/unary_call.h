@@ -3,35 +3,15 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
-#include <cstdint>
 #include <memory>
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/server/calls_in_progress.h"
 #include "coordinator/server/grpc_status.h"
 
 namespace assent {
-
-// The calls that wait for an answer, counted against a bound. Outlives them. Thread-safe.
-class CallsInProgress {
- public:
-  explicit CallsInProgress(std::uint64_t most) : most_(most) {}
-
-  // False, and not counted, at the bound.
-  bool Add() {
-    if (count_.fetch_add(1) < most_) return true;
-    --count_;
-    return false;
-  }
-  void Remove() { --count_; }
-  std::uint64_t most() const { return most_; }
-
- private:
-  const std::uint64_t most_;
-  std::atomic<std::uint64_t> count_ = 0;
-};
 
 // One call in progress: waits for the engine's answer without holding a thread.
 //
@@ -87,12 +67,7 @@ template <typename Request, typename Response>
 grpc::ServerUnaryReactor* Forward(CallsInProgress& calls, Engine& engine,
                                   void (Engine::*method)(Request, Reply<Response>), const Request* request,
                                   Response* response) {
-  if (!calls.Add()) {
-    // Not RESOURCE_EXHAUSTED, which would end a repeated Commit: nothing is said about any transaction.
-    return Refuse(absl::UnavailableError(absl::StrCat("max_calls = ", calls.most(),
-                                                      " calls are in progress; repeat this one a little later")),
-                  response);
-  }
+  if (const absl::Status taken = calls.Add(); !taken.ok()) return Refuse(taken, response);
   auto call = UnaryCall<Response>::Start(&calls, response);
   grpc::ServerUnaryReactor* reactor = call.get();
   (engine.*method)(std::move(*const_cast<Request*>(request)),

@@ -307,6 +307,17 @@ TEST_F(ServerTest, AStopEndsTheCallsThatDoNotFinishInTime) {
   EXPECT_TRUE(code == grpc::StatusCode::CANCELLED || code == grpc::StatusCode::UNAVAILABLE) << code;
 }
 
+TEST_F(ServerTest, AStopDoesNotWaitForCallersThatAreMerelyConnected) {
+  engine_.on_begin = AnswerBegin;
+  Serve({});
+  const auto stub = Stub();
+  v1::BeginResponse response;
+  ASSERT_TRUE(Begin(*stub, &response).ok());
+  const absl::Time before = absl::Now();
+  server_->Stop(absl::Seconds(30));
+  EXPECT_LT(absl::Now() - before, absl::Seconds(20));
+}
+
 TEST_F(ServerTest, AStopLetsCallsInProgressFinish) {
   std::promise<Reply<v1::CommitResponse>> held;
   engine_.on_commit = [&](v1::CommitRequest, Reply<v1::CommitResponse> reply) { held.set_value(std::move(reply)); };
