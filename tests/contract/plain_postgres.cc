@@ -40,6 +40,16 @@ std::string PlainPostgres::Value(const std::string& sql) {
   return rows.empty() ? "" : rows[0][0];
 }
 
+int PlainPostgres::CountNotifications() {
+  Query("SELECT 1");
+  int count = 0;
+  while (PGnotify* const notification = PQnotifies(connection_.get())) {
+    PQfreemem(notification);
+    ++count;
+  }
+  return count;
+}
+
 std::string PlainPostgres::Literal(const std::string& text) {
   char* const quoted = PQescapeLiteral(connection_.get(), text.c_str(), text.size());
   const std::string literal = quoted;

@@ -20,6 +20,7 @@ class PlainPostgres {
   // The same, without failing: the SQLSTATE of its error, or "".
   std::string TryQuery(const std::string& sql);
   std::string Value(const std::string& sql);  // of the first row's first column; "" for no row
+  int CountNotifications();                   // that have come since the last call
   std::string Literal(const std::string& text);
 
  private:
