@@ -50,9 +50,9 @@ struct Branch {
   std::optional<Vote> vote;
   std::optional<ProducerSession> session;  // of its transactional id, which it holds until Forget()
   std::weak_ptr<Production> production;    // while preparing
-  v1::KafkaToken token;                 // where prepared or in doubt
-  std::optional<ProducerSession> next;  // for the id's next transaction
-  bool committed = false;               // where ended
+  v1::KafkaToken token;                    // where prepared or in doubt
+  std::optional<ProducerSession> next;     // for the id's next transaction
+  bool committed = false;                  // where ended
 };
 
 }  // namespace assent::kafka

@@ -198,7 +198,7 @@ void TransactionalIds::InitProducerId(std::uint32_t number, absl::Duration patie
             InitProducerId(number, patience, std::move(done));
           };
           if (asked != transaction_timeout_ms_) return again();  // another answer has lowered it meanwhile
-          return LowerTimeout(std::move(again));
+          return LowerTimeout(asked, std::move(again));
         }
         if (answered && answer.response.error_code == error::kNone && !std::exchange(timeout_is_known_, true)) {
           spdlog::info("participant \"{}\": Kafka aborts transactions left open for {}", cluster_.options().name,
@@ -209,8 +209,10 @@ void TransactionalIds::InitProducerId(std::uint32_t number, absl::Duration patie
 }
 
 // The broker refuses the timeout that was asked for: takes the longest that it allows.
-void TransactionalIds::LowerTimeout(absl::AnyInvocable<void()> done) {
-  auto lower = [this, done = std::move(done)](std::int64_t allowed) mutable {
+void TransactionalIds::LowerTimeout(std::int64_t refused_ms, absl::AnyInvocable<void()> done) {
+  auto lower = [this, refused_ms, done = std::move(done)](std::int64_t allowed) mutable {
+    // Several ids may have been refused at once: one of them lowers it.
+    if (transaction_timeout_ms_ != refused_ms) return done();
     // Where even that is refused, halving ends at something that is not.
     transaction_timeout_ms_ =
         allowed < transaction_timeout_ms_ ? allowed : std::max<std::int64_t>(1, transaction_timeout_ms_ / 2);

@@ -68,7 +68,7 @@ class TransactionalIds {
   void FenceAgain(std::uint32_t number, const Answer<wire::InitProducerIdResponse>& answer);
   void InitProducerId(std::uint32_t number, absl::Duration patience,
                       absl::AnyInvocable<void(Answer<wire::InitProducerIdResponse>)> done);
-  void LowerTimeout(absl::AnyInvocable<void()> done);
+  void LowerTimeout(std::int64_t refused_ms, absl::AnyInvocable<void()> done);
   void ListAll(Listed done);
   void FenceLeftBehind();
   absl::Status WhyNone() const;

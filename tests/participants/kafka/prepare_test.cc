@@ -1,0 +1,361 @@
+// From Open to the vote, against a scripted broker.
+#include "participants/kafka/error_codes.h"
+#include "tests/participants/kafka/scripted_test.h"
+
+namespace assent::kafka {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using wire::ApiKey;
+
+class PrepareTest : public ScriptedTest {};
+
+TEST_F(PrepareTest, NothingIsProducedBeforeIt) {
+  Begin();
+  const BranchId branch = participant_->Open();
+  const ExecuteOutcome outcome = participant_->Execute(branch, AnOperation({ARecord("t", "a"), ARecord("t", "b")}));
+  ASSERT_TRUE(outcome.ok) << outcome.error.message;
+  EXPECT_EQ(outcome.result.kafka().records(), 2);
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 0u);
+}
+
+TEST_F(PrepareTest, OneProduceALeaderAndTheTokenSaysWhatWasProduced) {
+  Begin();
+  const BranchId branch = participant_->Open();
+  v1::KafkaRecord first = ARecord("t", "a");
+  first.set_partition(0);
+  v1::KafkaRecord second = ARecord("t", "b");
+  second.set_partition(1);
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({first, second, first})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+
+  const v1::KafkaToken token = TokenOf(vote.token);
+  EXPECT_EQ(token.version(), v1::KAFKA_TRANSACTION_V2);
+  EXPECT_EQ(token.producer_id(), broker_->producer_id);
+  ASSERT_EQ(token.topics_size(), 1);
+  EXPECT_EQ(token.topics(0).topic(), "t");
+  EXPECT_THAT(token.topics(0).partitions(), ElementsAre(0, 1));
+
+  ASSERT_EQ(Produces().size(), 1u);
+  const SeenProduce seen = Produces()[0];
+  EXPECT_EQ(seen.transactional_id, token.transactional_id());
+  EXPECT_EQ(seen.acks, -1);
+  ASSERT_EQ(seen.partitions.size(), 2u);
+  const SeenBatch batch = ReadBatch(seen.partitions[0].batch);
+  EXPECT_EQ(batch.records, 2);
+  EXPECT_EQ(batch.base_sequence, 0);
+  EXPECT_EQ(batch.attributes, 0x10);
+  EXPECT_EQ(batch.producer_id, token.producer_id());
+  EXPECT_EQ(batch.epoch, token.epoch());
+}
+
+TEST_F(PrepareTest, ARepeatGetsTheSameVote) {
+  Begin();
+  Vote first;
+  const BranchId branch = Prepared(first);
+  const Vote again = participant_->Prepare(branch);
+  EXPECT_EQ(again.kind, Vote::Kind::kYes);
+  EXPECT_EQ(again.token, first.token);
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 1u);
+}
+
+TEST_F(PrepareTest, ABranchWithoutRecordsIsReadOnly) {
+  Begin();
+  const BranchId branch = participant_->Open();
+  EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kReadOnly);
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 0u);
+}
+
+TEST_F(PrepareTest, SeveralLeadersAreAskedInParallel) {
+  Make();
+  ScriptedBroker second(loop_, 2);
+  broker_->nodes.push_back({2, second.port()});
+  second.nodes = broker_->nodes;
+  broker_->topics["t"] = second.topics["t"] = {1, 2};
+  participant_->Start();
+  ASSERT_TRUE(participant_->RunUntil([&] { return participant_->times_available() > 0; }));
+  const BranchId branch = participant_->Open();
+  v1::KafkaRecord to_first = ARecord("t", "a");
+  to_first.set_partition(0);
+  v1::KafkaRecord to_second = ARecord("t", "b");
+  to_second.set_partition(1);
+  // The first broker answers only once the second has its request.
+  broker_->Next(ApiKey::kProduce, [&](const ScriptedBroker::Request&) { return ScriptedBroker::Silence(); });
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({to_first, to_second})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+  EXPECT_EQ(second.Count(ApiKey::kProduce), 1u);
+  EXPECT_EQ(second.Requests(ApiKey::kProduce).size(), 1u);
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 2u) << "the first broker's answer was lost once";
+}
+
+TEST_F(PrepareTest, ManyRecordsGoInSeveralBatchesWithConsecutiveSequences) {
+  options_.max_batch_bytes = 1000;
+  Begin();
+  const BranchId branch = participant_->Open();
+  std::vector<v1::KafkaRecord> records(10, ARecord("t", std::string(300, 'x')));
+  for (auto& record : records) record.set_partition(0);
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation(records)).ok);
+  ASSERT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kYes);
+  int next = 0;
+  for (const SeenProduce& seen : Produces()) {
+    ASSERT_EQ(seen.partitions.size(), 1u);
+    const SeenBatch batch = ReadBatch(seen.partitions[0].batch);
+    EXPECT_EQ(batch.base_sequence, next);
+    EXPECT_LE(seen.partitions[0].batch.size(), 1000u);
+    next += batch.records;
+  }
+  EXPECT_EQ(next, 10);
+  EXPECT_GT(Produces().size(), 1u);
+}
+
+// ---- Answers that are lost, and codes that may be repeated ----------------------------------------------------------
+
+TEST_F(PrepareTest, ALostAnswerMakesTheSameBatchGoAgain) {
+  Begin();
+  broker_->Next(ApiKey::kProduce, [](const auto&) { return ScriptedBroker::HangUp(); });
+  broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 46));  // DUPLICATE_SEQUENCE_NUMBER
+  Vote vote;
+  Prepared(vote);
+  ASSERT_EQ(Produces().size(), 2u);
+  EXPECT_EQ(Produces()[0].partitions[0].batch, Produces()[1].partitions[0].batch);
+  EXPECT_EQ(Produces()[0].transactional_id, Produces()[1].transactional_id);
+}
+
+TEST_F(PrepareTest, ABrokerThatDoesNotAnswerIsLeftAndAskedAgain) {
+  Begin();
+  broker_->Next(ApiKey::kProduce, [](const auto&) { return ScriptedBroker::Silence(); });
+  Vote vote;
+  Prepared(vote);
+  EXPECT_EQ(Produces().size(), 2u);
+  EXPECT_GE(broker_->Count(ApiKey::kApiVersions), 3u) << "a request that is late ends the connection";
+}
+
+class RetriableTest : public PrepareTest, public testing::WithParamInterface<int> {};
+
+TEST_P(RetriableTest, TheSameBatchGoesAgainUntilItIsTaken) {
+  Begin();
+  const auto code = static_cast<std::int16_t>(GetParam());
+  for (int i = 0; i < 3; ++i) broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, code));
+  Vote vote;
+  Prepared(vote);
+  ASSERT_EQ(Produces().size(), 4u);
+  EXPECT_EQ(Produces()[0].partitions[0].batch, Produces()[3].partitions[0].batch);
+}
+
+// NOT_LEADER_OR_FOLLOWER, LEADER_NOT_AVAILABLE, UNKNOWN_TOPIC_OR_PARTITION (the topic exists), REQUEST_TIMED_OUT,
+// NETWORK_EXCEPTION, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, NOT_ENOUGH_REPLICAS,
+// NOT_ENOUGH_REPLICAS_AFTER_APPEND, CONCURRENT_TRANSACTIONS, KAFKA_STORAGE_ERROR.
+INSTANTIATE_TEST_SUITE_P(Codes, RetriableTest, testing::Values(6, 5, 3, 7, 13, 14, 15, 16, 19, 20, 51, 56));
+
+TEST_F(PrepareTest, ANewLeaderIsLookedUpAndGetsTheBatch) {
+  Make();
+  ScriptedBroker second(loop_, 2);
+  broker_->nodes.push_back({2, second.port()});
+  second.nodes = broker_->nodes;
+  second.topics["t"] = {2, 2};
+  participant_->Start();
+  ASSERT_TRUE(participant_->RunUntil([&] { return participant_->times_available() > 0; }));
+  broker_->Always(ApiKey::kProduce, [&](const ScriptedBroker::Request& request) {
+    broker_->topics["t"] = {2, 2};
+    return broker_->Succeed(request, 6);  // NOT_LEADER_OR_FOLLOWER
+  });
+  Vote vote;
+  Prepared(vote);
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 1u);
+  EXPECT_EQ(second.Count(ApiKey::kProduce), 1u);
+}
+
+// ---- Refusals -------------------------------------------------------------------------------------------------------
+
+class RefusalTest : public PrepareTest, public testing::WithParamInterface<int> {};
+
+TEST_P(RefusalTest, TheVoteIsNoAndTheIdIsFenced) {
+  Begin();
+  const auto code = static_cast<std::int16_t>(GetParam());
+  broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, code));
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_EQ(vote.error.kafka_error, code);
+  EXPECT_EQ(vote.error.kafka_error_name, FindErrorCode(code).name);
+  EXPECT_THAT(vote.error.message, HasSubstr("topic \"t\""));
+  EXPECT_EQ(vote.error.retryable, FindErrorCode(code).meaning == ErrorMeaning::kFatal);
+  // Without that the transaction would stay open, and hide what stands behind it from readers.
+  const std::string id = Produces()[0].transactional_id;
+  EXPECT_TRUE(participant_->RunUntil([&] { return Inits(id) == 2; }));
+  (*participant_)->Forget(branch, "");
+}
+
+// MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, TOPIC_AUTHORIZATION_FAILED, INVALID_RECORD, OUT_OF_ORDER_SEQUENCE_NUMBER,
+// INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, TRANSACTION_ABORTABLE.
+INSTANTIATE_TEST_SUITE_P(Codes, RefusalTest, testing::Values(10, 18, 29, 87, 45, 47, 48, 49, 90, 120));
+
+TEST_F(PrepareTest, ATopicDeletedMeanwhileIsRefusedWithItsName) {
+  Begin();
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  broker_->topics.clear();
+  broker_->Always(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 3));
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_EQ(vote.error.code, absl::StatusCode::kNotFound);
+  EXPECT_THAT(vote.error.message, HasSubstr("topic \"t\" of participant \"events\" was deleted"));
+}
+
+// ---- The deadline ---------------------------------------------------------------------------------------------------
+
+TEST_F(PrepareTest, NoAnswerByTheDeadlineIsUnknownAndItsTokenNamesTheTransaction) {
+  Begin();
+  broker_->Always(ApiKey::kProduce, [](const auto&) { return ScriptedBroker::Silence(); });
+  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kUnknown);
+  EXPECT_TRUE(vote.error.retryable);
+  EXPECT_EQ(TokenOf(vote.token).transactional_id(), Produces()[0].transactional_id);
+}
+
+TEST_F(PrepareTest, AnUnknownProduceIsAbortedByANewEpochAndOnlyThenDone) {
+  Begin();
+  broker_->Always(ApiKey::kProduce, [](const auto&) { return ScriptedBroker::HangUp(); });
+  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kUnknown);
+  const std::string id = TokenOf(vote.token).transactional_id();
+  ASSERT_TRUE(participant_->RunUntil([&] { return (*participant_)->health().available; }));
+  ASSERT_EQ(Inits(id), 1);
+
+  broker_->Always(ApiKey::kInitProducerId, broker_->Answering(ApiKey::kInitProducerId, 51));
+  EXPECT_EQ(participant_->Abort(branch, vote.token).kind, Finish::Kind::kRetry);
+  broker_->Always(ApiKey::kInitProducerId, broker_->Answering(ApiKey::kInitProducerId));
+  EXPECT_EQ(participant_->Abort(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(broker_->Count(ApiKey::kEndTxn), 0u);
+}
+
+TEST_F(PrepareTest, WhatWasRefusedUntilTheDeadlineIsNo) {
+  Begin();
+  broker_->Always(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 19));  // NOT_ENOUGH_REPLICAS
+  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_TRUE(vote.error.retryable);
+  EXPECT_THAT(vote.error.message, HasSubstr("NOT_ENOUGH_REPLICAS"));
+}
+
+TEST_F(PrepareTest, ABrokerThatIsDownUntilTheDeadlineIsNo) {
+  Begin();
+  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  broker_->Stop();
+  RunFor(std::chrono::milliseconds(10));
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_EQ(vote.error.code, absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(vote.error.retryable);
+}
+
+TEST_F(PrepareTest, ABrokerThatReturnsBeforeTheDeadlineIsYes) {
+  Begin();
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  broker_->Stop();
+  RunFor(std::chrono::milliseconds(10));
+  bool voted = false;
+  (*participant_)->Prepare(branch, [&](Vote vote) {
+    voted = true;
+    EXPECT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+  });
+  RunFor(std::chrono::milliseconds(50));
+  EXPECT_FALSE(voted);
+  broker_->Restart();
+  EXPECT_TRUE(participant_->RunUntil([&] { return voted; }));
+}
+
+TEST_F(PrepareTest, WithoutAFreeIdItWaitsAndNamesTheBoundAtTheDeadline) {
+  options_.max_transactional_ids = 8;
+  Begin();
+  std::vector<BranchId> holders;
+  std::vector<Vote> votes(8);
+  for (int i = 0; i < 8; ++i) holders.push_back(Prepared(votes[static_cast<std::size_t>(i)]));
+  const BranchId late = participant_->Open(absl::Milliseconds(50));
+  ASSERT_TRUE(participant_->Execute(late, AnOperation({ARecord("t", "v")})).ok);
+  const Vote none = participant_->Prepare(late);
+  EXPECT_EQ(none.kind, Vote::Kind::kNo);
+  EXPECT_EQ(none.error.code, absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(none.error.message, HasSubstr("max_transactional_ids = 8"));
+
+  const BranchId patient = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(patient, AnOperation({ARecord("t", "v")})).ok);
+  bool voted = false;
+  (*participant_)->Prepare(patient, [&](Vote vote) { voted = vote.kind == Vote::Kind::kYes; });
+  ASSERT_EQ(participant_->Commit(holders[0], votes[0].token).kind, Finish::Kind::kDone);
+  EXPECT_FALSE(voted) << "an id is held until its transaction is forgotten";
+  (*participant_)->Forget(holders[0], votes[0].token);
+  EXPECT_TRUE(participant_->RunUntil([&] { return voted; }));
+}
+
+TEST_F(PrepareTest, WithoutTransactionsV2TheVoteIsNoAndHealthSaysSo) {
+  Make();
+  broker_->transaction_version = 1;
+  participant_->Start();
+  ASSERT_TRUE(participant_->RunUntil([&] { return participant_->times_available() > 0; }));
+  EXPECT_FALSE((*participant_)->health().available);
+  EXPECT_THAT((*participant_)->health().message, HasSubstr("transaction.version"));
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_EQ(vote.error.code, absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 0u);
+}
+
+// ---- Abort before the vote ------------------------------------------------------------------------------------------
+
+TEST_F(PrepareTest, AnOpenBranchIsAbortedWithoutAWordToTheBroker) {
+  Begin();
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  EXPECT_EQ(participant_->Abort(branch, "").kind, Finish::Kind::kDone);
+  EXPECT_EQ(participant_->Abort(branch, "").kind, Finish::Kind::kDone);
+  EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kNo);
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 0u);
+  EXPECT_FALSE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+}
+
+TEST_F(PrepareTest, ABranchAbortedWhileItPreparesVotesNoAndItsIdIsFenced) {
+  Begin();
+  broker_->Always(ApiKey::kProduce, [](const auto&) { return ScriptedBroker::Silence(); });
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  std::optional<Vote> vote;
+  (*participant_)->Prepare(branch, [&](Vote given) { vote = std::move(given); });
+  ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kProduce) == 1; }));
+  EXPECT_EQ(participant_->Abort(branch, "").kind, Finish::Kind::kDone);
+  ASSERT_TRUE(vote);
+  EXPECT_EQ(vote->kind, Vote::Kind::kNo);
+  EXPECT_TRUE(participant_->RunUntil([&] { return Inits(Produces()[0].transactional_id) == 2; }));
+}
+
+// ---- The end of the process -----------------------------------------------------------------------------------------
+
+TEST_F(PrepareTest, WhatIsUnderWayAtTheEndRunsNoMore) {
+  Begin();
+  broker_->Always(ApiKey::kProduce, [](const auto&) { return ScriptedBroker::Silence(); });
+  for (int i = 0; i < 3; ++i) {
+    const BranchId branch = participant_->Open();
+    ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+    (*participant_)->Prepare(branch, [](Vote) { FAIL() << "nobody is there to hear it"; });
+  }
+  ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kProduce) == 3; }));
+  participant_->Destroy();
+  RunFor(std::chrono::milliseconds(50));
+}
+
+}  // namespace
+}  // namespace assent::kafka
