@@ -4,6 +4,7 @@
 #include <charconv>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -111,7 +112,8 @@ absl::Status TakeBatch(std::string_view record, std::map<std::string, std::strin
 struct WriteAheadLogs {
   std::vector<GroupsOfFile> files;          // those that hold any, the oldest first
   std::map<std::string, std::string> meta;  // the last value of each key of `meta`
-  std::optional<CheckedLog::TornEnd> torn_end;
+  std::vector<CheckedLog::Excess> excess;
+  bool torn = false;  // the last of `excess` is the beginning of a group
 };
 
 absl::StatusOr<WriteAheadLogs> ReadWriteAheadLogs(const std::string& folder) {
@@ -127,12 +129,14 @@ absl::StatusOr<WriteAheadLogs> ReadWriteAheadLogs(const std::string& folder) {
                        [&](std::string_view record) { return TakeBatch(record, logs.meta, groups); });
     if (!end.ok()) return end.status();
     if (end->kind == RecordFileEnd::Kind::kDamaged) return Lost(file.path, end->what);
-    if (logs.torn_end && groups.first) {
-      return Lost(logs.torn_end->path, absl::StrCat("it ends in the middle of a group at byte ",
-                                                    logs.torn_end->sound_size, ", and ", file.path, " goes on"));
+    if (logs.torn && groups.first) {
+      return Lost(logs.excess.back().path,
+                  absl::StrCat("it ends in the middle of a group at byte ", logs.excess.back().sound_size, ", and ",
+                               file.path, " goes on"));
     }
-    if (end->kind == RecordFileEnd::Kind::kTorn) {
-      logs.torn_end = {.path = file.path, .sound_size = end->sound_size};
+    if (end->kind != RecordFileEnd::Kind::kWhole) {
+      logs.excess.push_back({.path = file.path, .sound_size = end->sound_size});
+      logs.torn |= end->kind == RecordFileEnd::Kind::kTorn;
     }
     if (groups.first) logs.files.push_back(std::move(groups));
   }
@@ -252,12 +256,14 @@ absl::StatusOr<CheckedLog> CheckLog(const LogFolder& folder, const LogDatabaseOp
   }
   if (const absl::Status meta = CheckMeta(folder, **tables, *logs); !meta.ok()) return meta;
   if (const absl::Status active = CheckActive(**tables); !active.ok()) return active;
-  return CheckedLog{.newest = *newest, .torn_end = logs->torn_end};
+  return CheckedLog{.newest = *newest, .excess = logs->excess};
 }
 
-absl::Status CutTornEnd(const CheckedLog& log) {
-  if (!log.torn_end) return absl::OkStatus();
-  return CutFile(log.torn_end->path, log.torn_end->sound_size);
+absl::Status CutExcess(const CheckedLog& log) {
+  for (const CheckedLog::Excess& excess : log.excess) {
+    if (const absl::Status cut = CutFile(excess.path, excess.sound_size); !cut.ok()) return cut;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckNewestGroup(const LogDatabase& database, const Group& newest) {

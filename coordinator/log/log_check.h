@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -17,13 +17,13 @@ namespace assent {
 // A decision log that may be opened.
 struct CheckedLog {
   log_format::Group newest;  // the last group in it
-  // A group was being written when the last process ended, and nobody was told of it: what is left of it begins at this
-  // size of this file.
-  struct TornEnd {
+  // What a write-ahead log has behind its last whole group: zeros, or a group that was being written when the last
+  // process ended, and that nobody was told of.
+  struct Excess {
     std::string path;
     std::uint64_t sound_size = 0;
   };
-  std::optional<TornEnd> torn_end;
+  std::vector<Excess> excess;
 };
 
 // Reads a closed log, changing nothing, and refuses it unless everything is there that was ever durable: every group
@@ -31,8 +31,8 @@ struct CheckedLog {
 // with the name of the file and what was found in it, or FAILED_PRECONDITION for what a newer version has made.
 absl::StatusOr<CheckedLog> CheckLog(const LogFolder& folder, const LogDatabaseOptions& options);
 
-// Takes away what a torn write left, so that RocksDB finds nothing to be lenient about.
-absl::Status CutTornEnd(const CheckedLog& log);
+// Cuts it off, so that RocksDB finds nothing to be lenient about.
+absl::Status CutExcess(const CheckedLog& log);
 
 // RocksDB has recovered what CheckLog() read; anything else is DATA_LOSS.
 absl::Status CheckNewestGroup(const LogDatabase& database, const log_format::Group& newest);

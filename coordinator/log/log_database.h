@@ -56,13 +56,14 @@ class LogDatabase {
   absl::Status ToStatus(const rocksdb::Status& status) const;
 
  private:
-  explicit LogDatabase(std::string path) : path_(std::move(path)) {}
+  LogDatabase(std::string path, std::unique_ptr<rocksdb::Env> env) : path_(std::move(path)), env_(std::move(env)) {}
 
   enum class Mode { kCreate, kOpen, kTablesOnly };
   static absl::StatusOr<std::unique_ptr<LogDatabase>> OpenAs(Mode mode, const LogDatabaseOptions& options,
                                                              const std::string& wal_folder);
 
   const std::string path_;
+  const std::unique_ptr<rocksdb::Env> env_;  // outlives the database
   std::unique_ptr<rocksdb::DB> database_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;  // by Family
 };

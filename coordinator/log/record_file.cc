@@ -151,13 +151,13 @@ RecordFileEnd Classify(std::string_view file, std::string_view trailer, const Re
   RecordFileEnd end{
       .kind = RecordFileEnd::Kind::kWhole, .size = file.size(), .sound_size = reader.sound_size(), .what = ""};
   if (end.sound_size == end.size) return end;
-  end.kind = RecordFileEnd::Kind::kTorn;
   std::size_t written_size = file.size();
   while (written_size > end.sound_size && file[written_size - 1] == 0) --written_size;
-  if (written_size == end.sound_size) return end;
+  end.kind = written_size == end.sound_size ? RecordFileEnd::Kind::kZeros : RecordFileEnd::Kind::kTorn;
+  if (end.kind == RecordFileEnd::Kind::kZeros) return end;
 
   const std::size_t bad = reader.stopped_at();
-  if (const auto next = FindRecordBehind(file, bad)) {
+  if (const auto next = FindRecordBehind(file.substr(0, written_size), bad)) {
     end.kind = RecordFileEnd::Kind::kDamaged;
     end.what = absl::StrCat("byte ", bad, " to byte ", *next, " is no record, and a whole record follows");
     return end;

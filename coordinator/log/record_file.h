@@ -20,7 +20,8 @@ namespace assent {
 struct RecordFileEnd {
   enum class Kind {
     kWhole,    // with its last record
-    kTorn,     // with a record that was being written when the machine stopped, or with zeros
+    kZeros,    // with zeros: space that was given to it ahead
+    kTorn,     // with a record that was being written when the machine stopped
     kDamaged,  // with bytes that no interrupted write leaves
   };
   Kind kind = Kind::kWhole;

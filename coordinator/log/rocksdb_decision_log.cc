@@ -354,7 +354,7 @@ absl::Status OpenDatabase(const DecisionLogOptions& options, OpenedLog& opened) 
   const absl::StatusOr<CheckedLog> checked = CheckLog(*opened.folder, database_options);
   if (!checked.ok()) return checked.status();
   if (const absl::Status held = opened.folder->WriteHolder(); !held.ok()) return held;
-  if (const absl::Status cut = CutTornEnd(*checked); !cut.ok()) return cut;
+  if (const absl::Status cut = CutExcess(*checked); !cut.ok()) return cut;
   absl::StatusOr<std::unique_ptr<LogDatabase>> database = LogDatabase::Open(database_options);
   if (!database.ok()) return database.status();
   opened.database = *std::move(database);

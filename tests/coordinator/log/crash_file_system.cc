@@ -114,9 +114,18 @@ IOStatus CrashFileSystem::DeleteFile(const std::string& name, const IOOptions& o
   return FileSystemWrapper::DeleteFile(name, options, debug);
 }
 
-// The synced bytes, and of those behind them: none, all, a part, or any of their sectors.
+// The synced bytes, and of those behind them: none, all, a part, or any of their sectors; and perhaps the space that
+// the file has ahead.
 std::string CrashFileSystem::WhatIsLeft(const State& state, std::mt19937& random) const {
-  std::string bytes = ReadFile(state.name).substr(0, state.written);
+  std::string bytes = ReadFile(state.name);
+  const std::size_t ahead = bytes.size() - state.written;
+  bytes.resize(state.written);
+  bytes = WhatIsWritten(state, std::move(bytes), random);
+  if (random() % 2 == 0) bytes.append(ahead, '\0');
+  return bytes;
+}
+
+std::string CrashFileSystem::WhatIsWritten(const State& state, std::string bytes, std::mt19937& random) {
   const std::uint64_t unsynced = state.written - state.synced;
   if (unsynced == 0) return bytes;
   switch (random() % 4) {

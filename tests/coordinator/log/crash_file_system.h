@@ -55,6 +55,7 @@ class CrashFileSystem : public rocksdb::FileSystemWrapper {
   };
 
   std::string WhatIsLeft(const State& state, std::mt19937& random) const;
+  static std::string WhatIsWritten(const State& state, std::string bytes, std::mt19937& random);
 
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<State>> files_;  // by name

@@ -184,6 +184,39 @@ TEST_F(LogDamageTest, AGroupThatIsMissingWithAllItsBytesIsRefused) {
   }
 }
 
+TEST_F(LogDamageTest, AWriteAheadLogWhosePredecessorIsMissingIsRefused) {
+  MakeLog(12);
+  Copy();
+  const std::string predecessor = Files(".log").at(0);
+  {
+    const auto log = OpenOrDie(MakeOptions(original_));
+    DecideAndWait(*log, MakeCommit(MakeTxn(*log, log->NextSequence())));
+  }
+  const std::string successor = Files(".log").back();
+  ASSERT_NE(successor, predecessor);
+  fs::remove(copy_ + "/" + predecessor);
+  fs::copy(original_ + "/" + successor, copy_ + "/" + successor);
+  fs::copy(original_ + "/synced", copy_ + "/synced", fs::copy_options::overwrite_existing);
+  EXPECT_FALSE(OpensWithEverything());
+  EXPECT_NE(refusal_.message().find(successor), std::string::npos) << refusal_;
+}
+
+TEST_F(LogDamageTest, SpaceThatAKilledProcessHadAheadIsNoDamage) {
+  MakeLog(12);
+  Copy();
+  const std::string name = Files(".log").at(0);
+  const std::string bytes = ReadFile(copy_ + "/" + name);
+  const std::string ahead(100'000, '\0');
+  WriteFile(copy_ + "/" + name, bytes + ahead);
+  EXPECT_TRUE(OpensWithEverything()) << refusal_;
+  // It was killed just after it had begun the next write-ahead log.
+  Copy();
+  const std::size_t begin = RecordBegins(name).at(6);
+  WriteFile(copy_ + "/" + name, bytes.substr(0, begin) + ahead);
+  WriteFile(copy_ + "/log/000999.log", bytes.substr(begin) + ahead);
+  EXPECT_TRUE(OpensWithEverything()) << refusal_;
+}
+
 // What the check before RocksDB's own is for.
 TEST_F(LogDamageTest, RocksDbAloneTakesAFlippedTypeForTheEndOfTheLog) {
   MakeLog(12);
@@ -257,6 +290,18 @@ TEST_F(LargeLogDamageTest, AFlippedBitInTheManifestLosesNothingUnseen) {
     }
   }
   EXPECT_EQ(opened, 0);
+}
+
+TEST_F(LargeLogDamageTest, ZerosInTheManifestLoseNothingUnseen) {
+  const std::string name = Files("", "MANIFEST").at(0);
+  const std::size_t size = fs::file_size(original_ + "/" + name);
+  for (std::size_t at = 0; at < size; at += 40 * kStride) {
+    Copy();
+    std::string bytes = ReadFile(copy_ + "/" + name);
+    for (std::size_t i = at; i < std::min(size, at + 20); ++i) bytes[i] = '\0';
+    WriteFile(copy_ + "/" + name, bytes);
+    OpensWithEverything();
+  }
 }
 
 }  // namespace

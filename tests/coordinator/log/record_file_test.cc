@@ -111,12 +111,34 @@ TEST_F(RecordFileTest, AFileCutAnywhereIsTornAtItsLastRecord) {
 }
 
 TEST_F(RecordFileTest, AFileThatIsZeroFromAnywhereOnIsTorn) {
-  for (std::size_t size = 0; size < file_.size(); size += 97) {
+  std::vector<std::size_t> sizes = ends_;
+  sizes.pop_back();
+  for (std::size_t size = 0; size < file_.size(); size += 97) sizes.push_back(size);
+  for (const std::size_t size : sizes) {
     std::string file = file_;
     std::fill(file.begin() + static_cast<std::ptrdiff_t>(size), file.end(), '\0');
     const ReadBack read = ReadAll(file);
     ASSERT_EQ(read.records.size(), RecordsWithin(size)) << size;
-    ASSERT_EQ(read.end.kind, Kind::kTorn) << size << ": " << read.end.what;
+    const bool between = std::find(ends_.begin(), ends_.end(), size) != ends_.end() || size == 0;
+    ASSERT_EQ(read.end.kind, between ? Kind::kZeros : Kind::kTorn) << size << ": " << read.end.what;
+  }
+}
+
+TEST_F(RecordFileTest, SpaceGivenAheadIsNoDamage) {
+  for (std::size_t zeros : {1u, 6u, 7u, 600u, 100'000u}) {
+    const ReadBack read = ReadAll(file_ + std::string(zeros, '\0'));
+    EXPECT_EQ(read.records, records_);
+    EXPECT_EQ(read.end.kind, Kind::kZeros);
+    EXPECT_EQ(read.end.sound_size, file_.size());
+  }
+}
+
+TEST_F(RecordFileTest, AFlippedBitInFrontOfSpaceGivenAheadIsDamage) {
+  for (std::size_t at = ends_[5]; at < ends_[6]; ++at) {
+    std::string file = file_ + std::string(40'000, '\0');
+    file[at] = static_cast<char>(file[at] ^ 4);
+    ASSERT_EQ(ReadAll(file).end.kind, Kind::kDamaged) << at;
+    ASSERT_EQ(ReadAll(file, "").end.kind, Kind::kDamaged) << at;
   }
 }
 
