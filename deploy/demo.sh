@@ -89,7 +89,12 @@ kill_coordinator() {
   kill -KILL "$coordinator_pid"
   await "assentd to be gone" coordinator_is_gone
 }
-coordinator_is_gone() { [[ ! -d "/proc/$coordinator_pid" || "$(cut -d' ' -f3 "/proc/$coordinator_pid/stat")" == Z ]]; }
+# Where nobody reaps it, it stays as a zombie.
+coordinator_is_gone() {
+  local state
+  state="$(sed 's/.*) \(.\).*/\1/' "/proc/$coordinator_pid/stat" 2>/dev/null || true)"
+  [[ -z "$state" || "$state" == Z ]]
+}
 
 write_configuration() {
   cat >"$dir/assentd.toml" <<TOML
@@ -118,12 +123,20 @@ event_ids() {
   kcat -C -q -e -b "$ASSENT_TEST_KAFKA" -t orders -o beginning -X isolation.level=read_committed -f '%k\n' 2>/dev/null | sort
 }
 
+in_words() {
+  case "$1" in
+    0) echo never ;;
+    1) echo once ;;
+    *) echo "$1 times" ;;
+  esac
+}
+
 # Says what both see of one order, and fails where it is not what it must be.
 expect_seen() {
   local id="$1" times="$2" rows events
   rows="$(order_ids | grep -c -x "$id" || true)"
   events="$(event_ids | grep -c -x "$id" || true)"
-  told "psql sees $rows order $id; a read_committed consumer sees $events event of it"
+  told "psql sees order $id $(in_words "$rows"); a read_committed consumer sees its event $(in_words "$events")"
   [[ "$rows" == "$times" && "$events" == "$times" ]] || fail "each should be $times"
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/strings/str_cat.h"
 #include "assent/client.h"
 #include "tests/integration/assentd_process.h"
@@ -26,18 +27,12 @@ class Order {
  public:
   Order(Client& client, int id, std::string topic) : client_(client), id_(id), topic_(std::move(topic)) {}
 
-  // Begins it and hands its record over.
+  // Begins it, enlists both branches and hands its record over.
   void Open(std::latch& opened) {
     client_.BeginAsync({.timeout = absl::Seconds(120)}, [this, &opened](absl::StatusOr<Transaction> begun) {
       if (!begun.ok()) return Fail(begun.status(), opened);
       transaction_ = std::make_unique<Transaction>(*std::move(begun));
-      transaction_->EnlistAsync("orders-db", "orders-db", {}, [](absl::Status) {});
-      transaction_->EnlistAsync("events", "events", {}, [](absl::Status) {});
-      transaction_->ExecuteAsync("events", std::vector<Record>{Record(topic_, absl::StrCat(id_), "placed")},
-                                 [this, &opened](absl::StatusOr<std::int64_t> taken) {
-                                   if (!taken.ok()) return Fail(taken.status(), opened);
-                                   opened.count_down();
-                                 });
+      Enlist("orders-db", opened, [this, &opened] { Enlist("events", opened, [this, &opened] { Publish(opened); }); });
     });
   }
 
@@ -54,6 +49,20 @@ class Order {
   const absl::Status& error() const { return error_; }
 
  private:
+  void Enlist(const std::string& participant, std::latch& latch, absl::AnyInvocable<void()> then) {
+    transaction_->EnlistAsync(participant, participant, {},
+                              [this, &latch, then = std::move(then)](absl::Status enlisted) mutable {
+                                if (!enlisted.ok()) return Fail(enlisted, latch);
+                                then();
+                              });
+  }
+  void Publish(std::latch& opened) {
+    transaction_->ExecuteAsync("events", std::vector<Record>{Record(topic_, absl::StrCat(id_), "placed")},
+                               [this, &opened](absl::StatusOr<std::int64_t> taken) {
+                                 if (!taken.ok()) return Fail(taken.status(), opened);
+                                 opened.count_down();
+                               });
+  }
   void Commit(std::latch& finished) {
     transaction_->CommitAsync(Wait::kCompleted, [this, &finished](absl::StatusOr<CommitResult> result) {
       if (!result.ok()) return Fail(result.status(), finished);
