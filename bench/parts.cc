@@ -5,6 +5,7 @@
 #include <rocksdb/write_batch.h>
 #include <stdlib.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "coordinator/log/log_format.h"
 #include "coordinator/log/rocksdb_decision_log.h"
 #include "coordinator/protocol/transition.h"
+#include "participants/kafka/wire/record_batch.h"
 
 namespace assent {
 namespace {
@@ -184,6 +186,25 @@ void DecisionRecordDecode(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(record.size()));
 }
 BENCHMARK(DecisionRecordDecode);
+
+// A batch of records of 256 bytes with a key and a header, as an order's events. One item is one record.
+void KafkaRecordBatchEncode(benchmark::State& state) {
+  const std::string value(256, 'v');
+  const kafka::wire::Record record{.key = "order-1042",
+                                   .value = value,
+                                   .headers = {{.key = "type", .value = "order.placed"}},
+                                   .timestamp_ms = 1'790'000'000'000};
+  std::size_t bytes = 0;
+  for ([[maybe_unused]] auto _ : state) {
+    kafka::wire::RecordBatchBuilder batch;
+    for (std::int64_t i = 0; i < state.range(0); ++i) batch.Add(record);
+    bytes += batch.Finish(1000, 3, 0).size();
+    benchmark::DoNotOptimize(bytes);
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+  state.SetBytesProcessed(static_cast<std::int64_t>(bytes));
+}
+BENCHMARK(KafkaRecordBatchEncode)->ArgName("records")->Arg(1)->Arg(100);
 
 }  // namespace
 }  // namespace assent

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstdio>
 #include <random>
 #include <set>
 #include <thread>
@@ -214,6 +216,22 @@ TEST_P(LogFailureTest, AFailureIsReportedOnceAndNothingCompletesAnyMore) {
 }
 
 INSTANTIATE_TEST_SUITE_P(WriteOrSync, LogFailureTest, testing::Bool());
+
+TEST_F(LogCrashTest, NoSequenceIsGivenOutBeforeItsReservationIsDurable) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  options_.sequence_reservation = 100;
+  options_.on_failure = [](const absl::Status&) {};
+  EXPECT_EXIT(
+      {
+        const auto log = OpenOrDie(options_);
+        system_->FailSyncs();
+        for (int i = 0; i < 100; ++i) log->NextSequence();
+        log->Drain();
+        std::fprintf(stderr, "100 were given out\n");
+        log->NextSequence();
+      },
+      testing::KilledBySignal(SIGABRT), "100 were given out(.|\n)*sequence_reservation");
+}
 
 TEST_F(LogCrashTest, ByDefaultAFailingWriteEndsTheProcess) {
   testing::GTEST_FLAG(death_test_style) = "threadsafe";
