@@ -22,6 +22,9 @@
 
 namespace {
 
+constexpr int kAttempts = 5;  // of one order, where each is aborted by what may pass
+constexpr std::array<const char*, 3> kItems = {"tea", "coffee", "cocoa"};
+
 struct Settings {
   std::string coordinator = "127.0.0.1:7411";
   std::string scene = "commit";
@@ -125,7 +128,6 @@ class AcknowledgedOrders {
 // One order, once: the request_id makes a repeat harmless, within the call and after a crash of the coordinator. An
 // abort that a new attempt may cure gets one, under a new name.
 absl::Status SubmitOrder(assent::Client& client, const Settings& settings, const Order& order) {
-  constexpr int kAttempts = 5;
   absl::Status status;
   for (int attempt = 1; attempt <= kAttempts; ++attempt) {
     status = client
@@ -162,7 +164,6 @@ void CountOrder(const Order& order, const absl::Status& status, AcknowledgedOrde
 }
 
 int PlaceManyOrders(assent::Client& client, const Settings& settings) {
-  constexpr std::array<const char*, 3> kItems = {"tea", "coffee", "cocoa"};
   AcknowledgedOrders acknowledged(settings.ack_file);
   if (!acknowledged.usable(settings.ack_file)) {
     return Complain(absl::InvalidArgumentError(absl::StrCat(settings.ack_file, " cannot be written")));
@@ -171,6 +172,7 @@ int PlaceManyOrders(assent::Client& client, const Settings& settings) {
   std::atomic<std::int64_t> next = 0;
   const absl::Time started = absl::Now();
   std::vector<std::thread> clients;
+  clients.reserve(static_cast<std::size_t>(settings.clients));
   for (int i = 0; i < settings.clients; ++i) {
     clients.emplace_back([&] {
       for (std::int64_t number = next++; number < settings.orders; number = next++) {

@@ -1,13 +1,13 @@
 // assentd: the coordinator's process. Reads its configuration, opens its log, recovers, serves until told to stop.
 
 #include <grpc/support/log.h>
-#include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <iostream>

@@ -114,8 +114,8 @@ class ConfigReader {
                    Owner& owner, std::vector<std::string_view> others) {
     for (const auto& [key, node] : table) {
       if (std::find(others.begin(), others.end(), key.str()) != others.end()) continue;
-      const auto option =
-          std::find_if(options.begin(), options.end(), [&](const auto& o) { return o.name == key.str(); });
+      const auto option = std::find_if(options.begin(), options.end(),
+                                       [name = key.str()](const auto& known) { return known.name == name; });
       if (option == options.end()) {
         UnknownKey(key, section, options, others);
       } else {

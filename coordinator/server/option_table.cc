@@ -9,10 +9,9 @@
 namespace assent {
 namespace {
 
-bool IsLogLevel(std::string_view level) {
-  constexpr std::array<std::string_view, 5> kLevels = {"trace", "debug", "info", "warning", "error"};
-  return std::find(kLevels.begin(), kLevels.end(), level) != kLevels.end();
-}
+constexpr std::array<std::string_view, 5> kLevels = {"trace", "debug", "info", "warning", "error"};
+
+bool IsLogLevel(std::string_view level) { return std::find(kLevels.begin(), kLevels.end(), level) != kLevels.end(); }
 
 bool IsListenAddress(std::string_view text) { return ParseListenAddress(text).has_value(); }
 

@@ -18,6 +18,7 @@ ParticipantFactory FactoryOf(const kafka::KafkaOptions& options) {
 
 std::vector<ParticipantFactory> ParticipantFactories(const std::vector<ParticipantConfig>& participants) {
   std::vector<ParticipantFactory> factories;
+  factories.reserve(participants.size());
   for (const ParticipantConfig& participant : participants) {
     factories.push_back(std::visit([](const auto& options) { return FactoryOf(options); }, participant));
   }

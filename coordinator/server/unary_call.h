@@ -30,8 +30,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 
   void Answer(absl::StatusOr<Response> answer) {
     if (ended_.exchange(true)) return;
-    if (answer.ok()) *response_ = *std::move(answer);
-    Finish(ToGrpcStatus(answer.status()));
+    if (!answer.ok()) return Finish(ToGrpcStatus(answer.status()));
+    *response_ = *std::move(answer);
+    Finish(grpc::Status::OK);
   }
 
   void OnCancel() override {

@@ -36,7 +36,7 @@ class ClientTlsTest : public testing::Test {
   }
 
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = folder_ + "/" + name;
+    std::string path = folder_ + "/" + name;
     std::ofstream(path) << text;
     files_.push_back(path);
     return path;

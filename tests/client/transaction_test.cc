@@ -179,20 +179,20 @@ TEST_F(TransactionTest, AnOperationWhoseAnswerWasLostIsRepeatedUnderItsNumber) {
 }
 
 TEST_F(TransactionTest, OperationsOfOneBranchGoOutInOrderAlsoByCallback) {
-  constexpr int kOperations = 20;
+  const int operations = 20;
   Transaction transaction = Begin();
   std::promise<void> last;
-  for (int i = 1; i <= kOperations; ++i) {
+  for (int i = 1; i <= operations; ++i) {
     transaction.ExecuteAsync("a", std::vector<Sql>{Sql("SELECT $1", i)},
                              [&, i](const absl::StatusOr<SqlResult>& result) {
                                EXPECT_TRUE(result.ok());
-                               if (i == kOperations) last.set_value();
+                               if (i == operations) last.set_value();
                              });
   }
   last.get_future().wait();
   const auto executes = coordinator_.executes();
-  ASSERT_EQ(executes.size(), static_cast<std::size_t>(kOperations));
-  for (int i = 1; i <= kOperations; ++i) {
+  ASSERT_EQ(executes.size(), static_cast<std::size_t>(operations));
+  for (int i = 1; i <= operations; ++i) {
     EXPECT_EQ(executes[i - 1].operation_number(), i);
     EXPECT_EQ(executes[i - 1].operation().sql().statements(0).parameter_sets(0).values(0).int64(), i);
   }

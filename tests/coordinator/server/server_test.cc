@@ -42,7 +42,7 @@ class ServerTest : public testing::Test {
   }
 
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = folder_ + "/" + name;
+    std::string path = folder_ + "/" + name;
     std::ofstream(path) << text;
     files_.push_back(path);
     return path;
@@ -189,7 +189,7 @@ TEST_F(ServerTest, AnAbortWithAVeryLongMessageStillArrivesAsAnAbort) {
   while (long_message.size() < 100'000) long_message += "größer ";
   for (int shift = 0; shift < 9; ++shift) {
     SCOPED_TRACE(shift);  // one of them would cut inside of a character
-    long_message = "x" + long_message;
+    long_message.insert(0, "x");
     ExpectShortenedAbort(long_message);
   }
 }
@@ -251,26 +251,26 @@ TEST_F(ServerTest, ACallOverTheBoundIsUnavailableAndNamesIt) {
 // ---- Waiting --------------------------------------------------------------------------------------------------------
 
 TEST_F(ServerTest, ManyCallsWaitWithoutAThreadEach) {
-  constexpr int kCalls = 200;
+  const int calls = 200;
   std::mutex mutex;
   std::vector<Reply<v1::CommitResponse>> waiting;
   std::promise<void> all_wait;
   engine_.on_commit = [&](v1::CommitRequest, Reply<v1::CommitResponse> reply) {
     const std::lock_guard lock(mutex);
     waiting.push_back(std::move(reply));
-    if (waiting.size() == kCalls) all_wait.set_value();
+    if (waiting.size() == calls) all_wait.set_value();
   };
   Serve({});
   const auto stub = Stub();
   std::atomic<int> committed = 0;
   std::promise<void> all_done;
-  std::vector<grpc::ClientContext> contexts(kCalls);
-  std::vector<v1::CommitResponse> responses(kCalls);
+  std::vector<grpc::ClientContext> contexts(calls);
+  std::vector<v1::CommitResponse> responses(calls);
   const v1::CommitRequest request;
-  for (int i = 0; i < kCalls; ++i) {
+  for (int i = 0; i < calls; ++i) {
     stub->async()->Commit(&contexts[i], &request, &responses[i], [&](const grpc::Status& status) {
       EXPECT_TRUE(status.ok()) << status.error_message();
-      if (++committed == kCalls) all_done.set_value();
+      if (++committed == calls) all_done.set_value();
     });
   }
   ASSERT_EQ(all_wait.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready)
