@@ -22,7 +22,7 @@ namespace assent::kafka {
 //
 //   kOpen --Prepare--> kPreparing --every record acknowledged--> kPrepared --Commit, Abort--> kEnded
 //     |                    |  |                                                                 ^
-//     |                    |  +--no answer by the deadline-----> kInDoubt ----Abort-------------+
+//     |                    |  +--no answer by the deadline, or aborted meanwhile--> kInDoubt --+  (Abort)
 //     |                    +--nothing to commit, or refused-------------------------------------+
 //     +--Abort----------------------------------------------------------------------------------+
 enum class BranchPhase : std::uint8_t { kOpen, kPreparing, kPrepared, kInDoubt, kEnded };
@@ -52,6 +52,7 @@ struct Branch {
   std::weak_ptr<Production> production;    // while preparing
   v1::KafkaToken token;                    // where prepared or in doubt
   std::optional<ProducerSession> next;     // for the id's next transaction
+  bool is_aborting = false;                // Abort() came while preparing
   bool committed = false;                  // where ended
 };
 

@@ -109,7 +109,7 @@ void Cluster::BrokerDown() {
     if (broker->is_up()) return;
   }
   if (std::exchange(up_, false)) {
-    spdlog::warn("participant \"{}\": Kafka cannot be reached: {}", options_.name, Check().ToString());
+    spdlog::warn("{}", std::string(Check().message()));
   }
   // The brokers that are known may be gone for good.
   if (bootstrap_.empty())

@@ -299,6 +299,10 @@ void KafkaParticipant::JudgeProduced(const BranchPtr& branch, Produced produced)
                                .token = branch->token.SerializeAsString(),
                                .error = std::move(produced.error)});
     case Produced::Kind::kRefused:
+      if (branch->is_aborting && produced.broker_was_asked) {
+        branch->phase = BranchPhase::kInDoubt;
+        return VoteNo(branch, std::move(produced.error));
+      }
       // Nobody will ask about this transaction: fencing the id aborts it, and what of it may still arrive.
       if (produced.broker_was_asked) {
         ids_.ReturnUnclean(branch->session->number);
@@ -316,8 +320,9 @@ void KafkaParticipant::VoteNo(const BranchPtr& branch, BranchError error) {
 
 void KafkaParticipant::GiveVote(const BranchPtr& branch, Vote vote) {
   DropRecords(*branch);
-  const bool has_ended = vote.kind == Vote::Kind::kReadOnly || vote.kind == Vote::Kind::kNo;
-  if (has_ended && branch->phase != BranchPhase::kEnded) {
+  const bool is_end = vote.kind == Vote::Kind::kReadOnly || vote.kind == Vote::Kind::kNo;
+  const bool may_end = branch->phase == BranchPhase::kOpen || branch->phase == BranchPhase::kPreparing;
+  if (is_end && may_end) {
     branch->phase = BranchPhase::kEnded;
     --open_branches_;
   }
@@ -387,6 +392,7 @@ void KafkaParticipant::Abort(const BranchId& id, const std::string& token, Finis
     case BranchPhase::kOpen:
     case BranchPhase::kPreparing:
       AbortUnprepared(branch);
+      if (branch->phase == BranchPhase::kInDoubt) return AbortInDoubt(branch, std::move(done));
       return done({.kind = Finish::Kind::kDone});
     case BranchPhase::kPrepared:
       return EndByToken(branch, branch->token.SerializeAsString(), /*commit=*/false, std::move(done));
@@ -402,8 +408,9 @@ void KafkaParticipant::Abort(const BranchId& id, const std::string& token, Finis
 void KafkaParticipant::AbortUnprepared(const BranchPtr& branch) {
   const BranchError error =
       ErrorOf(absl::StatusCode::kAborted, absl::StrCat(TextOf(branch->id), " was aborted meanwhile"));
+  branch->is_aborting = true;
   if (const auto production = branch->production.lock()) production->Cancel(error);
-  if (branch->phase != BranchPhase::kEnded) VoteNo(branch, error);
+  if (!branch->vote) VoteNo(branch, error);
   FailOperations(branch, error);
 }
 
@@ -427,9 +434,9 @@ void KafkaParticipant::Forget(const BranchId& id, const std::string& token) {
     if (const auto parsed = ParseToken(token); parsed.ok()) ids_.Unpin(parsed->number);
     return;
   }
+  if (branch->phase == BranchPhase::kOpen || branch->phase == BranchPhase::kPreparing) AbortUnprepared(branch);
   // What has not ended is not forgotten: fencing its id would abort what may be decided.
-  if (branch->phase == BranchPhase::kPrepared || branch->phase == BranchPhase::kInDoubt) return;
-  if (branch->phase != BranchPhase::kEnded) AbortUnprepared(branch);
+  if (branch->phase != BranchPhase::kEnded) return;
   branches_.erase(id);
   if (!branch->session) return;
   if (branch->next) {

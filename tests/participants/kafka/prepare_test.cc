@@ -336,10 +336,17 @@ TEST_F(PrepareTest, ABranchAbortedWhileItPreparesVotesNoAndItsIdIsFenced) {
   std::optional<Vote> vote;
   (*participant_)->Prepare(branch, [&](Vote given) { vote = std::move(given); });
   ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kProduce) == 1; }));
-  EXPECT_EQ(participant_->Abort(branch, "").kind, Finish::Kind::kDone);
+  const std::string id = Produces()[0].transactional_id;
+  // Not done while the id may still be written with.
+  broker_->Always(ApiKey::kInitProducerId, [](const auto&) { return ScriptedBroker::HangUp(); });
+  EXPECT_EQ(participant_->Abort(branch, "").kind, Finish::Kind::kRetry);
   ASSERT_TRUE(vote);
   EXPECT_EQ(vote->kind, Vote::Kind::kNo);
-  EXPECT_TRUE(participant_->RunUntil([&] { return Inits(Produces()[0].transactional_id) == 2; }));
+  broker_->Always(ApiKey::kInitProducerId, broker_->Answering(ApiKey::kInitProducerId));
+  ASSERT_TRUE(participant_->RunUntil([&] { return (*participant_)->health().available; }));
+  EXPECT_EQ(participant_->Abort(branch, "").kind, Finish::Kind::kDone);
+  EXPECT_GE(Inits(id), 2);
+  EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kNo);
 }
 
 // ---- The end of the process -----------------------------------------------------------------------------------------

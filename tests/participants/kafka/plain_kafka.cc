@@ -1,0 +1,224 @@
+#include "tests/participants/kafka/plain_kafka.h"
+
+#include <gtest/gtest.h>
+#include <librdkafka/rdkafka.h>
+
+#include <array>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <chrono>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "participants/kafka/wire/transaction_messages.h"
+
+namespace assent::kafka {
+namespace {
+
+constexpr int kPatienceMs = 20'000;
+
+void Set(rd_kafka_conf_t* conf, const char* name, const std::string& value) {
+  std::array<char, 256> error{};
+  if (rd_kafka_conf_set(conf, name, value.c_str(), error.data(), error.size()) != RD_KAFKA_CONF_OK) {
+    ADD_FAILURE() << name << ": " << error.data();
+  }
+}
+
+// One request and its answer, on a connection of its own.
+wire::ListTransactionsResponse ListTransactions(const std::string& server) {
+  using boost::asio::ip::tcp;
+  boost::asio::io_context loop;
+  tcp::socket socket(loop);
+  const std::size_t colon = server.rfind(':');
+  boost::asio::connect(socket, tcp::resolver(loop).resolve(server.substr(0, colon), server.substr(colon + 1)));
+  boost::asio::write(socket, boost::asio::buffer(wire::EncodeFrame(wire::ListTransactionsRequest{}, 1, "judge")));
+  std::string length(4, '\0');
+  boost::asio::read(socket, boost::asio::buffer(length));
+  std::string frame(static_cast<std::size_t>(wire::Decoder(length).Int32()), '\0');
+  boost::asio::read(socket, boost::asio::buffer(frame));
+  wire::Decoder in(frame);
+  in.Int32();  // correlation id
+  in.SkipTaggedFields();
+  wire::ListTransactionsResponse response = wire::ListTransactionsResponse::Decode(in);
+  EXPECT_TRUE(in.ok());
+  EXPECT_EQ(response.error_code, 0);
+  return response;
+}
+
+std::optional<std::string> Nullable(const void* bytes, std::size_t size) {
+  if (bytes == nullptr) return std::nullopt;
+  return std::string(static_cast<const char*>(bytes), size);
+}
+
+ReadRecord RecordOf(const rd_kafka_message_t& message) {
+  ReadRecord record;
+  record.partition = message.partition;
+  record.key = Nullable(message.key, message.key_len);
+  record.value = Nullable(message.payload, message.len);
+  record.timestamp_ms = rd_kafka_message_timestamp(&message, nullptr);
+  rd_kafka_headers_t* headers = nullptr;
+  if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return record;
+  const char* name = nullptr;
+  const void* value = nullptr;
+  std::size_t size = 0;
+  for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+       ++i) {
+    record.headers.emplace_back(name, Nullable(value, size));
+  }
+  return record;
+}
+
+}  // namespace
+
+PlainKafka::PlainKafka(std::string bootstrap_server) : bootstrap_server_(std::move(bootstrap_server)) {
+  rd_kafka_conf_t* conf = rd_kafka_conf_new();
+  Set(conf, "bootstrap.servers", bootstrap_server_);
+  Set(conf, "group.id", "judge");
+  Set(conf, "isolation.level", "read_committed");
+  Set(conf, "enable.auto.commit", "false");
+  Set(conf, "enable.partition.eof", "true");
+  Set(conf, "fetch.wait.max.ms", "10");
+  Set(conf, "log_level", "2");
+  std::array<char, 256> error{};
+  client_ = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error.data(), error.size());
+  if (client_ == nullptr) ADD_FAILURE() << error.data();
+  rd_kafka_poll_set_consumer(client_);
+}
+
+PlainKafka::~PlainKafka() { rd_kafka_destroy(client_); }
+
+std::string PlainKafka::CreateTopic(int partitions, const Settings& settings) {
+  std::random_device random;
+  const std::string name = absl::StrCat("test-", random(), "-", random());
+  std::array<char, 256> error{};
+  rd_kafka_NewTopic_t* topic = rd_kafka_NewTopic_new(name.c_str(), partitions, 1, error.data(), error.size());
+  for (const auto& [setting, value] : settings) rd_kafka_NewTopic_set_config(topic, setting.c_str(), value.c_str());
+  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
+  rd_kafka_CreateTopics(client_, &topic, 1, nullptr, queue);
+  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
+  EXPECT_NE(event, nullptr) << "the topic was not created in time";
+  if (event != nullptr) {
+    std::size_t count = 0;
+    const auto* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    for (std::size_t i = 0; i < count; ++i) {
+      EXPECT_EQ(rd_kafka_topic_result_error(results[i]), RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+    rd_kafka_event_destroy(event);
+  }
+  rd_kafka_queue_destroy(queue);
+  rd_kafka_NewTopic_destroy(topic);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  while (CountPartitions(name) < partitions) {
+    if (std::chrono::steady_clock::now() > end) {
+      ADD_FAILURE() << "topic " << name << " has no leaders in time";
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return name;
+}
+
+void PlainKafka::DeleteTopic(const std::string& topic) {
+  rd_kafka_DeleteTopic_t* deleted = rd_kafka_DeleteTopic_new(topic.c_str());
+  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
+  rd_kafka_DeleteTopics(client_, &deleted, 1, nullptr, queue);
+  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
+  EXPECT_NE(event, nullptr) << "the topic was not deleted in time";
+  if (event != nullptr) rd_kafka_event_destroy(event);
+  rd_kafka_queue_destroy(queue);
+  rd_kafka_DeleteTopic_destroy(deleted);
+}
+
+void PlainKafka::ProduceKeys(const std::string& topic, const std::vector<std::string>& keys) {
+  rd_kafka_conf_t* conf = rd_kafka_conf_new();
+  Set(conf, "bootstrap.servers", bootstrap_server_);
+  Set(conf, "partitioner", "murmur2_random");
+  std::array<char, 256> error{};
+  rd_kafka_t* producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error.data(), error.size());
+  ASSERT_NE(producer, nullptr) << error.data();
+  for (const std::string& key : keys) {
+    EXPECT_EQ(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_KEY(key.data(), key.size()),
+                                RD_KAFKA_V_VALUE(const_cast<char*>("v"), 1), RD_KAFKA_V_END),
+              RD_KAFKA_RESP_ERR_NO_ERROR);
+  }
+  EXPECT_EQ(rd_kafka_flush(producer, kPatienceMs), RD_KAFKA_RESP_ERR_NO_ERROR);
+  rd_kafka_destroy(producer);
+}
+
+// Those that have a leader.
+int PlainKafka::CountPartitions(const std::string& topic) {
+  rd_kafka_topic_t* handle = rd_kafka_topic_new(client_, topic.c_str(), nullptr);
+  const rd_kafka_metadata_t* metadata = nullptr;
+  int count = 0;
+  if (rd_kafka_metadata(client_, 0, handle, &metadata, kPatienceMs) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    for (int t = 0; t < metadata->topic_cnt; ++t) {
+      for (int p = 0; p < metadata->topics[t].partition_cnt; ++p) {
+        count += metadata->topics[t].partitions[p].leader >= 0 ? 1 : 0;
+      }
+    }
+    rd_kafka_metadata_destroy(metadata);
+  }
+  rd_kafka_topic_destroy(handle);
+  return count;
+}
+
+std::vector<std::pair<std::string, std::string>> PlainKafka::TransactionStates(const CoordinatorId& coordinator) {
+  std::vector<std::pair<std::string, std::string>> states;
+  for (const auto& found : ListTransactions(bootstrap_server_).transactions) {
+    const auto id = ParseTransactionalId(found.transactional_id);
+    if (id && id->coordinator == coordinator) states.emplace_back(found.transactional_id, found.state);
+  }
+  return states;
+}
+
+std::vector<ReadRecord> PlainKafka::ReadCommitted(const std::string& topic, const CoordinatorId& coordinator) {
+  const auto is_being_finished = [&] {
+    for (const auto& [id, state] : TransactionStates(coordinator)) {
+      if (state.starts_with("Prepare")) return true;
+    }
+    return false;
+  };
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+  while (is_being_finished()) {
+    if (std::chrono::steady_clock::now() > end) {
+      ADD_FAILURE() << "a transaction is being finished for too long";
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return Read(topic);
+}
+
+std::vector<ReadRecord> PlainKafka::Read(const std::string& topic) {
+  const int partitions = CountPartitions(topic);
+  rd_kafka_topic_partition_list_t* list = rd_kafka_topic_partition_list_new(partitions);
+  for (int p = 0; p < partitions; ++p) {
+    rd_kafka_topic_partition_list_add(list, topic.c_str(), p)->offset = RD_KAFKA_OFFSET_BEGINNING;
+  }
+  rd_kafka_assign(client_, list);
+  std::vector<ReadRecord> records;
+  std::set<std::int32_t> read_to_the_end;
+  while (static_cast<int>(read_to_the_end.size()) < partitions) {
+    rd_kafka_message_t* message = rd_kafka_consumer_poll(client_, kPatienceMs);
+    if (message == nullptr) {
+      ADD_FAILURE() << "the topic could not be read to its end in time";
+      break;
+    }
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      read_to_the_end.insert(message->partition);
+    } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      records.push_back(RecordOf(*message));
+    }
+    rd_kafka_message_destroy(message);
+  }
+  rd_kafka_assign(client_, nullptr);
+  rd_kafka_topic_partition_list_destroy(list);
+  return records;
+}
+
+}  // namespace assent::kafka

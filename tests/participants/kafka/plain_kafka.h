@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+
+struct rd_kafka_s;
+
+namespace assent::kafka {
+
+// A record as an independent reader sees it.
+struct ReadRecord {
+  std::int32_t partition = 0;
+  std::optional<std::string> key;
+  std::optional<std::string> value;
+  std::vector<std::pair<std::string, std::optional<std::string>>> headers;
+  std::int64_t timestamp_ms = 0;
+};
+
+// A broker judged without the adapter: topics are made and read by librdkafka; only what that cannot ask (the states of
+// transactions) goes through our codec. It blocks.
+class PlainKafka {
+ public:
+  explicit PlainKafka(std::string bootstrap_server);
+  ~PlainKafka();
+  PlainKafka(const PlainKafka&) = delete;
+  PlainKafka& operator=(const PlainKafka&) = delete;
+
+  using Settings = std::vector<std::pair<std::string, std::string>>;
+
+  // Makes a topic with a name of its own, and waits until it can be written.
+  std::string CreateTopic(int partitions, const Settings& settings = {});
+  void DeleteTopic(const std::string& topic);
+
+  // Writes a record for each key, where librdkafka puts it when it is told to do as the Java client does.
+  void ProduceKeys(const std::string& topic, const std::vector<std::string>& keys);
+
+  // Every record that a read_committed consumer sees, of each partition in order, once no transaction of the
+  // coordinator is still being finished.
+  std::vector<ReadRecord> ReadCommitted(const std::string& topic, const CoordinatorId& coordinator);
+
+  // The states of the coordinator's transactional ids, by id.
+  std::vector<std::pair<std::string, std::string>> TransactionStates(const CoordinatorId& coordinator);
+
+ private:
+  std::vector<ReadRecord> Read(const std::string& topic);
+  int CountPartitions(const std::string& topic);
+
+  const std::string bootstrap_server_;
+  rd_kafka_s* client_ = nullptr;
+};
+
+}  // namespace assent::kafka

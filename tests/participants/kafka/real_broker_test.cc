@@ -1,0 +1,340 @@
+// What only Kafka does, on a real broker, as an independent reader (librdkafka) sees it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "participants/kafka/partitioner.h"
+#include "tests/participants/kafka/participant_under_test.h"
+#include "tests/participants/kafka/plain_kafka.h"
+
+namespace assent::kafka {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
+using testing::UnorderedElementsAre;
+
+class RealBrokerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* const server = std::getenv("ASSENT_TEST_KAFKA");
+    if (server == nullptr) GTEST_SKIP() << "ASSENT_TEST_KAFKA is not set: host:port of a broker";
+    options_.name = "events";
+    options_.bootstrap_servers = {server};
+    judge_ = std::make_unique<PlainKafka>(server);
+  }
+
+  void TearDown() override {
+    for (const std::string& topic : topics_) judge_->DeleteTopic(topic);
+  }
+
+  std::string ATopic(int partitions, const PlainKafka::Settings& settings = {}) {
+    topics_.push_back(judge_->CreateTopic(partitions, settings));
+    return topics_.back();
+  }
+
+  std::unique_ptr<ParticipantUnderTest> AProcess(std::vector<std::string> unfinished = {}) {
+    auto process = std::make_unique<ParticipantUnderTest>(options_, place_);
+    ++place_.epoch;
+    process->Start(std::move(unfinished));
+    EXPECT_TRUE(process->RunUntil([&] { return process->times_available() > 0; }));
+    return process;
+  }
+
+  std::vector<std::string> ValuesIn(const std::string& topic) {
+    std::vector<std::string> values;
+    for (const ReadRecord& record : judge_->ReadCommitted(topic, place_.coordinator)) {
+      values.push_back(record.value.value_or("(null)"));
+    }
+    return values;
+  }
+
+  // Writes one operation, and commits it.
+  void Write(ParticipantUnderTest& process, const v1::Operation& operation) {
+    const BranchId branch = process.Open();
+    const ExecuteOutcome outcome = process.Execute(branch, operation);
+    ASSERT_TRUE(outcome.ok) << outcome.error.message;
+    const Vote vote = process.Prepare(branch);
+    ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+    const Finish finish = process.Commit(branch, vote.token);
+    ASSERT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
+    process->Forget(branch, vote.token);
+  }
+
+  KafkaOptions options_;
+  ParticipantUnderTest::Place place_;
+  std::unique_ptr<PlainKafka> judge_;
+  std::vector<std::string> topics_;
+};
+
+TEST_F(RealBrokerTest, KeysValuesHeadersTimestampsAndPartitionsArriveAsTheyWereGiven) {
+  const std::string topic = ATopic(5);
+  v1::KafkaRecord full = ARecord(topic, "value");
+  full.set_key("foobar");
+  full.mutable_timestamp()->set_seconds(1'600'000'000);
+  full.mutable_timestamp()->set_nanos(123'000'000);
+  v1::KafkaHeader& first = *full.add_headers();
+  first.set_key("trace");
+  first.set_value(std::string("\0\xff", 2));
+  full.add_headers()->set_key("none");
+  full.add_headers()->set_key("trace");
+  v1::KafkaRecord tombstone;
+  tombstone.set_topic(topic);
+  tombstone.set_key("gone");
+  tombstone.set_partition(4);
+  v1::KafkaRecord empty = ARecord(topic, "");
+  empty.set_key("");
+  empty.set_partition(0);
+  const absl::Time before = absl::Now();
+  auto process = AProcess();
+  Write(*process, AnOperation({full, tombstone, empty}));
+
+  std::map<std::string, ReadRecord> seen;
+  for (const ReadRecord& record : judge_->ReadCommitted(topic, place_.coordinator)) seen[*record.key] = record;
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen["foobar"].value, "value");
+  EXPECT_EQ(seen["foobar"].partition, PartitionOfKey("foobar", 5));
+  EXPECT_EQ(seen["foobar"].timestamp_ms, 1'600'000'000'123);
+  EXPECT_THAT(seen["foobar"].headers, ElementsAre(Pair("trace", std::string("\0\xff", 2)), Pair("none", std::nullopt),
+                                                  Pair("trace", std::nullopt)));
+  EXPECT_EQ(seen["gone"].value, std::nullopt);
+  EXPECT_EQ(seen["gone"].partition, 4);
+  EXPECT_EQ(seen[""].value, "");
+  EXPECT_GE(seen[""].timestamp_ms, absl::ToUnixMillis(before));
+  EXPECT_LE(seen[""].timestamp_ms, absl::ToUnixMillis(absl::Now()));
+}
+
+TEST_F(RealBrokerTest, ManyTopicsPartitionsAndRecordsInOneBranchBecomeVisibleTogetherAndInOrder) {
+  options_.max_batch_bytes = 20'000;
+  const std::vector<std::string> topics = {ATopic(1), ATopic(3), ATopic(8)};
+  auto process = AProcess();
+  const BranchId branch = process->Open();
+  constexpr int kRecords = 3000;
+  for (int from = 0; from < kRecords; from += 500) {
+    std::vector<v1::KafkaRecord> records;
+    for (int i = from; i < from + 500; ++i) {
+      records.push_back(ARecord(topics[static_cast<std::size_t>(i % 3)], std::to_string(i)));
+      records.back().set_key(absl::StrCat("key", i % 17));
+      records.back().add_headers()->set_key(std::string(50, 'h'));
+    }
+    ASSERT_TRUE(process->Execute(branch, AnOperation(records)).ok);
+  }
+  const Vote vote = process->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+  EXPECT_EQ(TokenOf(vote.token).topics_size(), 3);
+  for (const std::string& topic : topics) EXPECT_THAT(ValuesIn(topic), IsEmpty());
+  ASSERT_EQ(process->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  std::set<int> seen;
+  for (const std::string& topic : topics) {
+    std::map<std::int32_t, int> last;
+    for (const ReadRecord& record : judge_->ReadCommitted(topic, place_.coordinator)) {
+      const int number = std::stoi(*record.value);
+      EXPECT_TRUE(seen.insert(number).second);
+      if (last.contains(record.partition)) {
+        EXPECT_LT(last[record.partition], number);
+      }
+      last[record.partition] = number;
+    }
+  }
+  EXPECT_EQ(seen.size(), static_cast<std::size_t>(kRecords));
+}
+
+TEST_F(RealBrokerTest, KeysGoWhereAnotherClientPutsThem) {
+  const std::string ours = ATopic(7);
+  const std::string theirs = ATopic(7);
+  auto process = AProcess();
+  std::vector<v1::KafkaRecord> records;
+  std::vector<std::string> keys;
+  for (int i = 0; i < 100; ++i) {
+    keys.push_back(absl::StrCat("key-", i * i));
+    records.push_back(ARecord(ours, "v"));
+    records.back().set_key(keys.back());
+  }
+  Write(*process, AnOperation(records));
+  judge_->ProduceKeys(theirs, keys);
+  const auto places = [&](const std::string& topic) {
+    std::map<std::string, std::int32_t> partitions;
+    for (const ReadRecord& record : judge_->ReadCommitted(topic, place_.coordinator)) {
+      partitions[*record.key] = record.partition;
+    }
+    return partitions;
+  };
+  EXPECT_EQ(places(ours).size(), keys.size());
+  EXPECT_EQ(places(ours), places(theirs));
+}
+
+TEST_F(RealBrokerTest, AnAbortedBranchIsNeverSeen) {
+  const std::string topic = ATopic(2);
+  auto process = AProcess();
+  const BranchId branch = process->Open();
+  ASSERT_TRUE(process->Execute(branch, AnOperation({ARecord(topic, "aborted")})).ok);
+  const Vote vote = process->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes);
+  ASSERT_EQ(process->Abort(branch, vote.token).kind, Finish::Kind::kDone);
+  process->operator*().Forget(branch, vote.token);
+  Write(*process, AnOperation({ARecord(topic, "committed")}));
+  EXPECT_THAT(ValuesIn(topic), ElementsAre("committed"));
+}
+
+TEST_F(RealBrokerTest, CommitAfterAbortAndAbortAfterCommitAreHeuristic) {
+  const std::string topic = ATopic(1);
+  for (const bool commit_first : {true, false}) {
+    auto process = AProcess();
+    const BranchId branch = process->Open();
+    ASSERT_TRUE(process->Execute(branch, AnOperation({ARecord(topic, "v")})).ok);
+    const Vote vote = process->Prepare(branch);
+    ASSERT_EQ(vote.kind, Vote::Kind::kYes);
+    // Another process, which knows the token alone.
+    auto second = AProcess({vote.token});
+    const Finish first = commit_first ? second->Commit(branch, vote.token) : second->Abort(branch, vote.token);
+    ASSERT_EQ(first.kind, Finish::Kind::kDone) << first.message;
+    const Finish other = commit_first ? second->Abort(branch, vote.token) : second->Commit(branch, vote.token);
+    EXPECT_EQ(other.kind, Finish::Kind::kHeuristic) << other.message;
+    const Finish repeat = commit_first ? second->Commit(branch, vote.token) : second->Abort(branch, vote.token);
+    EXPECT_EQ(repeat.kind, Finish::Kind::kDone) << repeat.message;
+  }
+}
+
+TEST_F(RealBrokerTest, AProcessThatStartsAbortsWhatIsUndecidedAndLeavesWhatIsDecided) {
+  const std::string topic = ATopic(1);
+  auto first = AProcess();
+  const BranchId decided = first->Open();
+  const BranchId undecided = first->Open();
+  ASSERT_TRUE(first->Execute(decided, AnOperation({ARecord(topic, "decided")})).ok);
+  ASSERT_TRUE(first->Execute(undecided, AnOperation({ARecord(topic, "undecided")})).ok);
+  const Vote decided_vote = first->Prepare(decided);
+  const Vote undecided_vote = first->Prepare(undecided);
+  ASSERT_EQ(decided_vote.kind, Vote::Kind::kYes);
+  ASSERT_EQ(undecided_vote.kind, Vote::Kind::kYes);
+  first->Destroy();
+
+  auto second = AProcess({decided_vote.token});
+  const std::string open_id = TokenOf(undecided_vote.token).transactional_id();
+  const std::string decided_id = TokenOf(decided_vote.token).transactional_id();
+  const auto state_of = [&](const std::string& id) {
+    for (const auto& [found, state] : judge_->TransactionStates(place_.coordinator)) {
+      if (found == id) return state;
+    }
+    return std::string("none");
+  };
+  EXPECT_TRUE(second->RunUntil([&] { return state_of(open_id) == "Empty"; }));
+  EXPECT_EQ(state_of(decided_id), "Ongoing");
+  ASSERT_EQ(second->Commit(decided, decided_vote.token).kind, Finish::Kind::kDone);
+  EXPECT_THAT(ValuesIn(topic), ElementsAre("decided"));
+  (*second)->Forget(decided, decided_vote.token);
+  EXPECT_TRUE(second->RunUntil([&] { return state_of(decided_id) == "Empty"; })) << "fenced, to be used again";
+}
+
+TEST_F(RealBrokerTest, AnotherIncarnationIsReportedAndLeftAlone) {
+  const std::string topic = ATopic(1);
+  auto first = AProcess();
+  const BranchId branch = first->Open();
+  ASSERT_TRUE(first->Execute(branch, AnOperation({ARecord(topic, "v")})).ok);
+  const Vote vote = first->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes);
+  first->Destroy();
+  const CoordinatorId before = place_.coordinator;
+  place_.coordinator = ACoordinator(before.name);
+  auto second = AProcess();
+  const auto work = second->ListOwn();
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_THAT(work->foreign, testing::Contains(TokenOf(vote.token).transactional_id()));
+  int open = 0;
+  for (const auto& [id, state] : judge_->TransactionStates(before)) open += state == "Ongoing" ? 1 : 0;
+  EXPECT_EQ(open, 1);
+  place_.coordinator = before;
+  AProcess({vote.token})->Abort(branch, vote.token);
+}
+
+TEST_F(RealBrokerTest, ATopicThatDoesNotExistIsNamedAndNotCreated) {
+  auto process = AProcess();
+  const BranchId branch = process->Open();
+  const ExecuteOutcome outcome = process->Execute(branch, AnOperation({ARecord("no-such-topic-here", "v")}));
+  EXPECT_EQ(outcome.error.code, absl::StatusCode::kNotFound);
+  EXPECT_EQ(outcome.error.kafka_error, 3);
+  EXPECT_THAT(outcome.error.message, HasSubstr("no-such-topic-here"));
+  EXPECT_EQ(process->Prepare(branch).kind, Vote::Kind::kNo);
+  const BranchId again = process->Open();
+  EXPECT_FALSE(process->Execute(again, AnOperation({ARecord("no-such-topic-here", "v")})).ok);
+}
+
+TEST_F(RealBrokerTest, ARecordLargerThanItsTopicTakesIsANoThatSaysSo) {
+  const std::string topic = ATopic(1, {{"max.message.bytes", "2000"}});
+  auto process = AProcess();
+  const BranchId branch = process->Open();
+  ASSERT_TRUE(process->Execute(branch, AnOperation({ARecord(topic, std::string(5000, 'x'))})).ok);
+  const Vote vote = process->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_EQ(vote.error.kafka_error, 10);
+  EXPECT_EQ(vote.error.kafka_error_name, "MESSAGE_TOO_LARGE");
+  EXPECT_THAT(vote.error.message, HasSubstr(topic));
+  EXPECT_THAT(vote.error.message, HasSubstr("max.message.bytes"));
+  EXPECT_FALSE(vote.error.retryable);
+  (*process)->Forget(branch, "");
+  Write(*process, AnOperation({ARecord(topic, "fits")}));
+  EXPECT_THAT(ValuesIn(topic), ElementsAre("fits"));
+  // Nothing stays open: it would hide what comes after it from readers.
+  EXPECT_TRUE(process->RunUntil([&] {
+    for (const auto& [id, state] : judge_->TransactionStates(place_.coordinator)) {
+      if (state == "Ongoing") return false;
+    }
+    return true;
+  }));
+}
+
+TEST_F(RealBrokerTest, AKeylessRecordForACompactedTopicIsANo) {
+  const std::string topic = ATopic(1, {{"cleanup.policy", "compact"}});
+  auto process = AProcess();
+  const BranchId branch = process->Open();
+  ASSERT_TRUE(process->Execute(branch, AnOperation({ARecord(topic, "v")})).ok);
+  const Vote vote = process->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_EQ(vote.error.kafka_error, 87);
+  EXPECT_FALSE(vote.error.retryable);
+}
+
+TEST_F(RealBrokerTest, EachTransactionOfAnIdHasAnEpochOfItsOwn) {
+  options_.max_transactional_ids = 1;
+  const std::string topic = ATopic(1);
+  auto process = AProcess();
+  std::set<std::int32_t> epochs;
+  for (int i = 0; i < 20; ++i) {
+    const BranchId branch = process->Open();
+    ASSERT_TRUE(process->Execute(branch, AnOperation({ARecord(topic, std::to_string(i))})).ok);
+    const Vote vote = process->Prepare(branch);
+    ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+    epochs.insert(TokenOf(vote.token).epoch());
+    ASSERT_EQ(process->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+    (*process)->Forget(branch, vote.token);
+  }
+  EXPECT_EQ(epochs.size(), 20u);
+  EXPECT_EQ(ValuesIn(topic).size(), 20u);
+}
+
+// An id used again at once waits in the broker until the markers of its last transaction are written.
+TEST_F(RealBrokerTest, RotatedIdsAreFasterThanOneUsedBackToBack) {
+  const std::string topic = ATopic(1);
+  const auto time_of_thirty = [&](int ids) {
+    options_.max_transactional_ids = ids;
+    auto process = AProcess();
+    auto best = std::chrono::steady_clock::duration::max();
+    for (int round = 0; round < 4; ++round) {
+      const auto start = std::chrono::steady_clock::now();
+      for (int i = 0; i < 30; ++i) Write(*process, AnOperation({ARecord(topic, "v")}));
+      best = std::min(best, std::chrono::steady_clock::now() - start);
+    }
+    return best;
+  };
+  EXPECT_LT(time_of_thirty(256), time_of_thirty(1));
+}
+
+}  // namespace
+}  // namespace assent::kafka
