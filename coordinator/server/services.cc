@@ -15,6 +15,24 @@ absl::Status TooLarge(std::uint64_t bytes, std::uint64_t max_request_bytes) {
 
 }  // namespace
 
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* CoordinatorService::ParseAndHand(void (Engine::*method)(Request, Reply<Response>),
+                                                           const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response) {
+  if (bytes->Length() > max_request_bytes_) {
+    return Refuse<Response>(TooLarge(bytes->Length(), max_request_bytes_), response);
+  }
+  Request request;
+  grpc::ByteBuffer readable(*bytes);  // shares the bytes; reading consumes its hold on them
+  if (!grpc::SerializationTraits<Request>::Deserialize(&readable, &request).ok()) {
+    return Refuse<Response>(
+        absl::InvalidArgumentError(absl::StrCat(
+            "the request is no valid ", std::string(Request::descriptor()->full_name()),
+            ": a string field holds bytes that are not UTF-8 (send those as bytes), or the message is malformed")),
+        response);
+  }
+  return Hand(calls_, engine_, method, std::move(request), response);
+}
+
 grpc::ServerUnaryReactor* CoordinatorService::Begin(grpc::CallbackServerContext*, const v1::BeginRequest* request,
                                                     v1::BeginResponse* response) {
   return Forward(calls_, engine_, &Engine::Begin, request, response);
@@ -25,11 +43,9 @@ grpc::ServerUnaryReactor* CoordinatorService::Enlist(grpc::CallbackServerContext
   return Forward(calls_, engine_, &Engine::Enlist, request, response);
 }
 
-grpc::ServerUnaryReactor* CoordinatorService::Execute(grpc::CallbackServerContext*, const v1::ExecuteRequest* request,
-                                                      v1::ExecuteResponse* response) {
-  const std::uint64_t bytes = request->ByteSizeLong();
-  if (bytes > max_request_bytes_) return Refuse(TooLarge(bytes, max_request_bytes_), response);
-  return Forward(calls_, engine_, &Engine::Execute, request, response);
+grpc::ServerUnaryReactor* CoordinatorService::Execute(grpc::CallbackServerContext*, const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return ParseAndHand(&Engine::Execute, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::Commit(grpc::CallbackServerContext*, const v1::CommitRequest* request,
@@ -42,11 +58,9 @@ grpc::ServerUnaryReactor* CoordinatorService::Abort(grpc::CallbackServerContext*
   return Forward(calls_, engine_, &Engine::Abort, request, response);
 }
 
-grpc::ServerUnaryReactor* CoordinatorService::Submit(grpc::CallbackServerContext*, const v1::SubmitRequest* request,
-                                                     v1::SubmitResponse* response) {
-  const std::uint64_t bytes = request->ByteSizeLong();
-  if (bytes > max_request_bytes_) return Refuse(TooLarge(bytes, max_request_bytes_), response);
-  return Forward(calls_, engine_, &Engine::Submit, request, response);
+grpc::ServerUnaryReactor* CoordinatorService::Submit(grpc::CallbackServerContext*, const grpc::ByteBuffer* request,
+                                                     grpc::ByteBuffer* response) {
+  return ParseAndHand(&Engine::Submit, request, response);
 }
 
 grpc::ServerUnaryReactor* CoordinatorService::GetTransaction(grpc::CallbackServerContext*,

@@ -11,7 +11,11 @@ namespace assent {
 
 // assent.v1.Coordinator over an engine. gRPC's callback API: a handler hands the request over and returns; it never
 // blocks, because this gRPC runs all handlers on a few threads. The engine and the count outlive the service.
-class CoordinatorService final : public v1::Coordinator::CallbackService {
+//
+// The two calls that carry work are taken as bytes and parsed here: what gRPC cannot parse, such as text that is not
+// UTF-8, it would answer with UNIMPLEMENTED and no word.
+class CoordinatorService final : public v1::Coordinator::WithRawCallbackMethod_Execute<
+                                     v1::Coordinator::WithRawCallbackMethod_Submit<v1::Coordinator::CallbackService>> {
  public:
   // Requests of more than `max_request_bytes` are refused with RESOURCE_EXHAUSTED.
   CoordinatorService(Engine& engine, CallsInProgress& calls, std::uint64_t max_request_bytes)
@@ -21,19 +25,23 @@ class CoordinatorService final : public v1::Coordinator::CallbackService {
                                   v1::BeginResponse* response) override;
   grpc::ServerUnaryReactor* Enlist(grpc::CallbackServerContext* context, const v1::EnlistRequest* request,
                                    v1::EnlistResponse* response) override;
-  grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context, const v1::ExecuteRequest* request,
-                                    v1::ExecuteResponse* response) override;
+  grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* Commit(grpc::CallbackServerContext* context, const v1::CommitRequest* request,
                                    v1::CommitResponse* response) override;
   grpc::ServerUnaryReactor* Abort(grpc::CallbackServerContext* context, const v1::AbortRequest* request,
                                   v1::AbortResponse* response) override;
-  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context, const v1::SubmitRequest* request,
-                                   v1::SubmitResponse* response) override;
+  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) override;
   grpc::ServerUnaryReactor* GetTransaction(grpc::CallbackServerContext* context,
                                            const v1::GetTransactionRequest* request,
                                            v1::TransactionDescription* response) override;
 
  private:
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* ParseAndHand(void (Engine::*method)(Request, Reply<Response>),
+                                         const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response);
+
   Engine& engine_;
   CallsInProgress& calls_;
   const std::uint64_t max_request_bytes_;
