@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/await.h"
 #include "client/connection.h"
@@ -34,6 +35,11 @@ void Ask(const std::shared_ptr<Connection>& connection, v1::GetTransactionReques
       });
 }
 
+absl::Status TooManyWaiting(const Connection& connection) {
+  return absl::ResourceExhaustedError(absl::StrCat("ClientOptions::max_waiting = ", connection.options().max_waiting,
+                                                   " transactions wait for an answer; this one was not sent"));
+}
+
 }  // namespace
 
 Client::Client(ClientOptions options) : connection_(Connection::Make(std::move(options))) {}
@@ -45,6 +51,8 @@ Client::~Client() {
 }
 
 void Client::BeginAsync(BeginOptions options, absl::AnyInvocable<void(absl::StatusOr<Transaction>)> done) {
+  auto place = connection_->TakePlace();
+  if (place == nullptr) return done(TooManyWaiting(*connection_));
   const absl::Duration timeout = TimeoutOr(options.timeout, *connection_);
   const absl::Duration give_up = GiveUp(timeout, *connection_);
   v1::BeginRequest request;
@@ -56,8 +64,9 @@ void Client::BeginAsync(BeginOptions options, absl::AnyInvocable<void(absl::Stat
   about.request_id = request.request_id();
   RetryingCall<v1::BeginRequest, v1::BeginResponse>::Start(
       connection_, &Stub::Begin, std::move(request), give_up, std::move(about),
-      [connection = connection_, give_up,
+      [connection = connection_, place = std::move(place), give_up,
        done = std::move(done)](const absl::StatusOr<v1::BeginResponse>& answer) mutable {
+        place.reset();
         if (!answer.ok()) return done(answer.status());
         done(Transaction(
             std::make_shared<OpenTransaction>(connection, answer->txn_id(), FromProto(answer->deadline()), give_up)));
@@ -65,6 +74,8 @@ void Client::BeginAsync(BeginOptions options, absl::AnyInvocable<void(absl::Stat
 }
 
 void Client::SubmitAsync(const Submission& submission, absl::AnyInvocable<void(absl::StatusOr<SubmitResult>)> done) {
+  auto place = connection_->TakePlace();
+  if (place == nullptr) return done(TooManyWaiting(*connection_));
   const absl::Duration timeout = TimeoutOr(submission.timeout(), *connection_);
   v1::SubmitRequest request = ToProto(submission);
   if (request.request_id().empty()) request.set_request_id(connection_->RandomRequestId());
@@ -75,7 +86,8 @@ void Client::SubmitAsync(const Submission& submission, absl::AnyInvocable<void(a
   about.request_id = request.request_id();
   RetryingCall<v1::SubmitRequest, v1::SubmitResponse>::Start(
       connection_, &Stub::Submit, std::move(request), GiveUp(timeout, *connection_), std::move(about),
-      [done = std::move(done)](const absl::StatusOr<v1::SubmitResponse>& answer) mutable {
+      [place = std::move(place), done = std::move(done)](const absl::StatusOr<v1::SubmitResponse>& answer) mutable {
+        place.reset();
         if (!answer.ok()) return done(answer.status());
         done(FromProto(*answer));
       });

@@ -114,6 +114,14 @@ std::string Connection::RandomRequestId() {
   return absl::StrFormat("%016x%016x", absl::Uniform<std::uint64_t>(random_), absl::Uniform<std::uint64_t>(random_));
 }
 
+std::shared_ptr<void> Connection::TakePlace() {
+  if (places_taken_->fetch_add(1) >= options_.max_waiting) {
+    --*places_taken_;
+    return nullptr;
+  }
+  return {this, [taken = places_taken_](void*) { --*taken; }};
+}
+
 void Connection::BackgroundAbortStarted() {
   const std::lock_guard lock(mutex_);
   ++background_aborts_;

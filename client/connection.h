@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <memory>
@@ -36,6 +37,9 @@ class Connection {
   // 32 hex digits.
   std::string RandomRequestId();
 
+  // Counts a call that begins a transaction for as long as the place is held; null at options().max_waiting.
+  std::shared_ptr<void> TakePlace();
+
   // Aborts on their way that nobody waits for, except the client's destructor, for a moment.
   void BackgroundAbortStarted();
   void BackgroundAbortEnded();
@@ -56,6 +60,7 @@ class Connection {
   std::condition_variable no_abort_;
   absl::BitGen random_;
   std::size_t background_aborts_ = 0;
+  const std::shared_ptr<std::atomic<std::size_t>> places_taken_ = std::make_shared<std::atomic<std::size_t>>(0);
 };
 
 }  // namespace client

@@ -224,6 +224,30 @@ TEST_F(ClientTest, SubmitByCallbackDoesNotWait) {
   EXPECT_TRUE(done.get_future().get().ok());
 }
 
+TEST_F(ClientTest, TooManyWaitingSubmitsAreRefusedUnsent) {
+  std::promise<void> answer;
+  coordinator_.on_submit = [held = answer.get_future().share()](int, grpc::ServerContext*, const v1::SubmitRequest&,
+                                                                v1::SubmitResponse*) {
+    held.wait();
+    return grpc::Status::OK;
+  };
+  ClientOptions options;
+  options.address = coordinator_.address();
+  options.max_waiting = 1;
+  Client client(options);
+  std::promise<absl::Status> first;
+  client.SubmitAsync(Submission(),
+                     [&](const absl::StatusOr<SubmitResult>& result) { first.set_value(result.status()); });
+  const absl::Status refused = client.Submit(Submission()).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("max_waiting = 1"));
+  EXPECT_EQ(client.Begin().status().code(), absl::StatusCode::kResourceExhausted);
+  answer.set_value();
+  EXPECT_TRUE(first.get_future().get().ok());
+  EXPECT_TRUE(client.Submit(Submission()).ok());
+  EXPECT_EQ(coordinator_.submits().size(), 2u);
+}
+
 // ---- Asking ---------------------------------------------------------------------------------------------------------
 
 TEST_F(ClientTest, GetTransactionTellsTheOutcome) {

@@ -46,6 +46,8 @@ struct ClientOptions {
   RetryOptions retry;
   // How long the client's destructor waits for the aborts that its dropped transactions have sent.
   absl::Duration abort_patience = absl::Seconds(1);
+  // Begins and submits that wait for their answer; one more is RESOURCE_EXHAUSTED, and was not sent.
+  std::size_t max_waiting = 100'000;
   std::size_t max_queued_operations = 1000;  // of one branch, waiting for the ones before; more are RESOURCE_EXHAUSTED
 };
 
