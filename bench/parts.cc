@@ -3,7 +3,6 @@
 #include <benchmark/benchmark.h>
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
-#include <stdlib.h>
 
 #include <array>
 #include <cstdlib>

@@ -205,7 +205,7 @@ absl::Status CheckMeta(const LogFolder& folder, const LogDatabase& tables, const
 absl::Status CheckActive(const LogDatabase& tables) {
   const std::unique_ptr<rocksdb::Iterator> active = tables.Scan(log_format::kActive);
   for (active->SeekToFirst(); active->Valid(); active->Next()) {
-    const absl::Status parsed = ParseActive(active->key().ToStringView(), active->value().ToStringView()).status();
+    absl::Status parsed = ParseActive(active->key().ToStringView(), active->value().ToStringView()).status();
     if (!parsed.ok()) return parsed;
   }
   return tables.ToStatus(active->status());
@@ -240,7 +240,7 @@ absl::StatusOr<CheckedLog> CheckLog(const LogFolder& folder, const LogDatabaseOp
   const absl::StatusOr<std::uint64_t> synced = SyncedMark::Read(folder.path());
   if (!synced.ok()) return synced.status();
   const std::string path = folder.database_path();
-  if (const absl::Status manifest = CheckManifest(path); !manifest.ok()) return manifest;
+  if (absl::Status manifest = CheckManifest(path); !manifest.ok()) return manifest;
   const absl::StatusOr<WriteAheadLogs> logs = ReadWriteAheadLogs(path);
   if (!logs.ok()) return logs.status();
   const absl::StatusOr<std::unique_ptr<LogDatabase>> tables = LogDatabase::OpenTables(options, folder.path());
@@ -254,14 +254,14 @@ absl::StatusOr<CheckedLog> CheckLog(const LogFolder& folder, const LogDatabaseOp
     return Lost(path, absl::StrCat("its last group is ", newest->number, ", and group ", *synced,
                                    " was durable: those behind the last are lost"));
   }
-  if (const absl::Status meta = CheckMeta(folder, **tables, *logs); !meta.ok()) return meta;
-  if (const absl::Status active = CheckActive(**tables); !active.ok()) return active;
+  if (absl::Status meta = CheckMeta(folder, **tables, *logs); !meta.ok()) return meta;
+  if (absl::Status active = CheckActive(**tables); !active.ok()) return active;
   return CheckedLog{.newest = *newest, .excess = logs->excess};
 }
 
 absl::Status CutExcess(const CheckedLog& log) {
   for (const CheckedLog::Excess& excess : log.excess) {
-    if (const absl::Status cut = CutFile(excess.path, excess.sound_size); !cut.ok()) return cut;
+    if (absl::Status cut = CutFile(excess.path, excess.sound_size); !cut.ok()) return cut;
   }
   return absl::OkStatus();
 }

@@ -111,6 +111,7 @@ absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenAs(Mode mode, cons
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(options.block_cache_bytes);
   const rocksdb::ColumnFamilyOptions family_options = ToFamilyOptions(options, cache);
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  descriptors.reserve(log_format::kFamilyNames.size());
   for (const char* name : log_format::kFamilyNames) descriptors.emplace_back(name, family_options);
 
   rocksdb::DB* opened = nullptr;

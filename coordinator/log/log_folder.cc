@@ -189,17 +189,17 @@ absl::StatusOr<std::unique_ptr<LogFolder>> LogFolder::Open(const std::string& pa
   if (path.empty()) return absl::InvalidArgumentError("data_dir is empty: expected a folder");
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
-    if (const absl::Status made = MakeFolder(path); !made.ok()) return made;
+    if (absl::Status made = MakeFolder(path); !made.ok()) return made;
   } else if (!std::filesystem::is_directory(path, error)) {
     return absl::FailedPreconditionError(absl::StrCat("data_dir = \"", path, "\" is a file: expected a folder"));
   } else if (!std::filesystem::exists(absl::StrCat(path, "/", kIdentityName), error)) {
     // Before the lock, whose file would be a change.
-    if (const absl::Status unused = CheckFolderIsUnused(path); !unused.ok()) return unused;
+    if (absl::Status unused = CheckFolderIsUnused(path); !unused.ok()) return unused;
   }
   absl::StatusOr<HeldLock> lock = TakeLock(path);
   if (!lock.ok()) return lock.status();
   std::unique_ptr<LogFolder> folder(new LogFolder(path, std::move(lock->file), lock->made));
-  if (const absl::Status sound = folder->Inspect(coordinator); !sound.ok()) return sound;
+  if (absl::Status sound = folder->Inspect(coordinator); !sound.ok()) return sound;
   return folder;
 }
 
@@ -231,7 +231,7 @@ absl::Status LogFolder::Inspect(const std::string& coordinator) {
 }
 
 absl::Status LogFolder::BeginCreation() {
-  if (const absl::Status written = ReplaceFile(path_, kIdentityName, identity_.ToText()); !written.ok()) return written;
+  if (absl::Status written = ReplaceFile(path_, kIdentityName, identity_.ToText()); !written.ok()) return written;
   std::error_code error;
   std::filesystem::remove_all(database_path(), error);
   if (!error) std::filesystem::create_directory(database_path(), error);

@@ -42,7 +42,7 @@ absl::StatusOr<PrunePlan> OutcomePruner::Plan(absl::Time now, std::uint64_t upti
     const bool too_much = outcome_bytes - std::min(plan.bytes, outcome_bytes) > options_.max_outcome_bytes;
     if (!too_much && !IsOld(*outcome, now, uptime_us)) break;
     next_sequence_ = *sequence + 1;
-    if (const absl::Status added = Add(*sequence, outcomes->value().size(), *outcome, now, plan); !added.ok()) {
+    if (absl::Status added = Add(*sequence, outcomes->value().size(), *outcome, now, plan); !added.ok()) {
       return added;
     }
   }

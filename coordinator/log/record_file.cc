@@ -179,7 +179,7 @@ absl::StatusOr<RecordFileEnd> ReadRecordFile(std::string_view file, std::string_
                                              absl::FunctionRef<absl::Status(std::string_view)> on_record) {
   Reader reader(file);
   while (const std::optional<std::string_view> record = reader.Next()) {
-    if (const absl::Status seen = on_record(*record); !seen.ok()) return seen;
+    if (absl::Status seen = on_record(*record); !seen.ok()) return seen;
   }
   return Classify(file, trailer, reader);
 }

@@ -110,7 +110,7 @@ RocksdbDecisionLog::RocksdbDecisionLog(DecisionLogOptions options, OpenedLog ope
 RocksdbDecisionLog::~RocksdbDecisionLog() {
   lookups_.reset();
   committer_.reset();
-  if (const absl::Status synced = opened_.mark->Sync(); !synced.ok()) failure_.Report(synced);
+  if (absl::Status synced = opened_.mark->Sync(); !synced.ok()) failure_.Report(synced);
 }
 
 void RocksdbDecisionLog::Decide(const v1::DecisionRecord& decision, Done done) {
@@ -313,8 +313,8 @@ absl::Status WriteStart(const DecisionLogOptions& options, const LogFolder& fold
   put(log_format::kReservedKey, EncodeUint64(opened.reserved_sequences));
   ++opened.last.number;
   put(log_format::kGroupKey, log_format::EncodeGroup(opened.last));
-  if (const absl::Status written = opened.database->Write(batch); !written.ok()) return written;
-  if (const absl::Status marked = opened.mark->Write(opened.last.number); !marked.ok()) return marked;
+  if (absl::Status written = opened.database->Write(batch); !written.ok()) return written;
+  if (absl::Status marked = opened.mark->Write(opened.last.number); !marked.ok()) return marked;
   return opened.mark->Sync();
 }
 
@@ -353,8 +353,8 @@ absl::Status OpenDatabase(const DecisionLogOptions& options, OpenedLog& opened) 
   const LogDatabaseOptions database_options = ToDatabaseOptions(options, *opened.folder);
   const absl::StatusOr<CheckedLog> checked = CheckLog(*opened.folder, database_options);
   if (!checked.ok()) return checked.status();
-  if (const absl::Status held = opened.folder->WriteHolder(); !held.ok()) return held;
-  if (const absl::Status cut = CutExcess(*checked); !cut.ok()) return cut;
+  if (absl::Status held = opened.folder->WriteHolder(); !held.ok()) return held;
+  if (absl::Status cut = CutExcess(*checked); !cut.ok()) return cut;
   absl::StatusOr<std::unique_ptr<LogDatabase>> database = LogDatabase::Open(database_options);
   if (!database.ok()) return database.status();
   opened.database = *std::move(database);
@@ -363,8 +363,8 @@ absl::Status OpenDatabase(const DecisionLogOptions& options, OpenedLog& opened) 
 }
 
 absl::Status CreateDatabase(const DecisionLogOptions& options, OpenedLog& opened) {
-  if (const absl::Status held = opened.folder->WriteHolder(); !held.ok()) return held;
-  if (const absl::Status begun = opened.folder->BeginCreation(); !begun.ok()) return begun;
+  if (absl::Status held = opened.folder->WriteHolder(); !held.ok()) return held;
+  if (absl::Status begun = opened.folder->BeginCreation(); !begun.ok()) return begun;
   absl::StatusOr<std::unique_ptr<LogDatabase>> database =
       LogDatabase::Create(ToDatabaseOptions(options, *opened.folder));
   if (!database.ok()) return database.status();

@@ -22,7 +22,7 @@ class CrashFile : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus Append(const rocksdb::Slice& data, const IOOptions& options, IODebugContext* debug) override {
     const std::lock_guard lock(system_.mutex_);
     if (system_.fail_writes_ && is_wal()) return IOStatus::NoSpace("this disk is full");
-    const IOStatus status = FSWritableFileOwnerWrapper::Append(data, options, debug);
+    IOStatus status = FSWritableFileOwnerWrapper::Append(data, options, debug);
     if (status.ok()) state_->written += data.size();
     return status;
   }
@@ -80,7 +80,7 @@ IOStatus CrashFileSystem::NewWritableFile(const std::string& name, const rocksdb
                                           std::unique_ptr<rocksdb::FSWritableFile>* file, IODebugContext* debug) {
   const std::lock_guard lock(mutex_);
   std::unique_ptr<rocksdb::FSWritableFile> opened;
-  const IOStatus status = FileSystemWrapper::NewWritableFile(name, options, &opened, debug);
+  IOStatus status = FileSystemWrapper::NewWritableFile(name, options, &opened, debug);
   if (!status.ok()) return status;
   auto state = std::make_shared<State>(State{.name = name, .written = 0, .synced = 0, .linked = false});
   files_[name] = state;
@@ -97,7 +97,7 @@ IOStatus CrashFileSystem::NewDirectory(const std::string& name, const IOOptions&
 IOStatus CrashFileSystem::RenameFile(const std::string& from, const std::string& to, const IOOptions& options,
                                      IODebugContext* debug) {
   const std::lock_guard lock(mutex_);
-  const IOStatus status = FileSystemWrapper::RenameFile(from, to, options, debug);
+  IOStatus status = FileSystemWrapper::RenameFile(from, to, options, debug);
   const auto found = files_.find(from);
   if (status.ok() && found != files_.end()) {
     found->second->name = to;

@@ -40,14 +40,14 @@ class LogCrashTest : public testing::Test {
 TEST_F(LogCrashTest, AnAcknowledgedDecisionSurvivesAPowerCutAtOnce) {
   std::mt19937 random(1);
   const auto log = OpenOrDie(options_);
-  for (int i = 0; i < 50 / kStride; ++i) {
+  for (std::size_t i = 0; i < 50 / kStride; ++i) {
     const TxnId txn = MakeTxn(*log, log->NextSequence());
     DecideAndWait(*log, MakeCommit(txn, "order-" + std::to_string(i)));
     const std::string left = folder_ / ("left-" + std::to_string(i));
     system_->Snapshot(options_.data_dir, left, random);
     const auto leftover = OpenLeftover(left);
     ASSERT_TRUE(FindTransaction(*leftover, txn).has_value());
-    ASSERT_EQ(leftover->start().unfinished.size(), static_cast<std::size_t>(i) + 1);
+    ASSERT_EQ(leftover->start().unfinished.size(), i + 1);
     ASSERT_GE(leftover->start().reserved_sequences, txn.sequence);
     ASSERT_EQ(leftover->start().epoch, 2u);
   }
@@ -111,7 +111,7 @@ class Load {
 };
 
 TEST_F(LogCrashTest, APowerCutAtAnyMomentLeavesAPrefixWithEverythingThatWasAcknowledged) {
-  constexpr int kCuts = 30 / kStride;
+  constexpr std::size_t cuts = 30 / kStride;
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -120,7 +120,7 @@ TEST_F(LogCrashTest, APowerCutAtAnyMomentLeavesAPrefixWithEverythingThatWasAckno
   const std::uint32_t epoch = log->start().epoch;
   Load load(*log);
   int torn = 0;
-  for (int cut = 0; cut < kCuts; ++cut) {
+  for (std::size_t cut = 0; cut < cuts; ++cut) {
     // In the middle of it: the load goes on behind that moment, but not for ever.
     const int moment = load.submitted() + static_cast<int>(random() % 300);
     load.GoTo(moment + 100);
@@ -162,11 +162,11 @@ TEST_F(LogCrashTest, ALogThatWasCutManyTimesKeepsEverything) {
   std::string path = options_.data_dir;
   std::vector<TxnId> decided;
   Completions lost;
-  for (int life = 0; life < 12 / kStride + 2; ++life) {
+  for (std::size_t life = 0; life < 12 / kStride + 2; ++life) {
     DecisionLogOptions options = options_;
     options.data_dir = path;
     const auto log = OpenOrDie(options);
-    ASSERT_EQ(log->start().epoch, static_cast<std::uint32_t>(life) + 1);
+    ASSERT_EQ(log->start().epoch, life + 1);
     for (const TxnId& txn : decided) ASSERT_TRUE(FindTransaction(*log, txn).has_value());
     for (int i = 0; i < 40; ++i) {
       const TxnId txn = MakeTxn(*log, log->NextSequence());

@@ -229,6 +229,7 @@ TEST_F(LogDamageTest, RocksDbAloneTakesAFlippedTypeForTheEndOfTheLog) {
   rocksdb::DBOptions options;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  families.reserve(log_format::kFamilyNames.size());
   for (const char* family : log_format::kFamilyNames) families.emplace_back(family, rocksdb::ColumnFamilyOptions());
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* opened = nullptr;
@@ -264,7 +265,7 @@ TEST_F(LargeLogDamageTest, AMissingFileIsRefusedUnlessNothingIsLostWithIt) {
 }
 
 TEST_F(LargeLogDamageTest, AFlippedBitInATableLosesNothingUnseen) {
-  for (int i = 0; i < 25; i += kStride) {
+  for (std::size_t i = 0; i < 25; i += kStride) {
     const std::vector<std::string> tables = Files(".sst");
     const std::string& name = tables[random_() % tables.size()];
     Copy();

@@ -21,9 +21,9 @@ namespace assent {
 
 // Sweeps try every so-manieth case: each takes ten times as long under a sanitizer.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-inline constexpr int kStride = 5;
+inline constexpr std::size_t kStride = 5;
 #else
-inline constexpr int kStride = 1;
+inline constexpr std::size_t kStride = 1;
 #endif
 
 // A folder under the machine's temporary one, removed with everything in it when the test ends.
