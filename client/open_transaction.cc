@@ -36,12 +36,36 @@ void OpenTransaction::NoteFailure(const absl::Status& status) {
 
 void OpenTransaction::Enlist(v1::EnlistRequest request, absl::AnyInvocable<void(absl::Status)> done) {
   request.set_txn_id(txn_id_);
+  const std::string branch = request.branch();
+  bool goes_first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ++unanswered_;
+    goes_first = !std::exchange(branches_[branch].busy, true);
+  }
   RetryingCall<v1::EnlistRequest, v1::EnlistResponse>::Start(
       connection_, &Stub::Enlist, std::move(request), give_up_, About(),
-      [self = shared_from_this(), done = std::move(done)](const absl::StatusOr<v1::EnlistResponse>& answer) mutable {
-        if (!answer.ok()) self->NoteFailure(answer.status());
-        done(answer.status());
+      [self = shared_from_this(), branch, goes_first,
+       done = std::move(done)](const absl::StatusOr<v1::EnlistResponse>& answer) mutable {
+        self->Enlisted(branch, goes_first, answer.status(), std::move(done));
       });
+}
+
+void OpenTransaction::Enlisted(const std::string& branch, bool went_first, const absl::Status& status,
+                               absl::AnyInvocable<void(absl::Status)> done) {
+  if (!status.ok()) NoteFailure(status);
+  Waiting refused;
+  Waiting next;
+  absl::Status failure;
+  {
+    const std::lock_guard lock(mutex_);
+    --unanswered_;
+    failure = status.ok() ? failure_ : status;
+    if (went_first) TakeWaiting(branches_[branch], failure.ok(), next, refused);
+  }
+  for (auto& [operation, send_done] : next) Send(branch, std::move(operation), std::move(send_done));
+  done(status);
+  for (auto& [operation, refused_done] : refused) refused_done(failure);
 }
 
 // ---- Operations -----------------------------------------------------------------------------------------------------
@@ -90,8 +114,8 @@ void OpenTransaction::Send(const std::string& branch, v1::Operation operation, E
 void OpenTransaction::Executed(const std::string& branch_name, absl::StatusOr<v1::OperationResult> result,
                                ExecuteDone done) {
   if (!result.ok()) NoteFailure(result.status());
-  std::deque<std::pair<v1::Operation, ExecuteDone>> refused;
-  std::deque<std::pair<v1::Operation, ExecuteDone>> next;
+  Waiting refused;
+  Waiting next;
   absl::Status failure;
   {
     const std::lock_guard lock(mutex_);
@@ -99,20 +123,23 @@ void OpenTransaction::Executed(const std::string& branch_name, absl::StatusOr<v1
     failure = failure_;
     --unanswered_;
     if (result.ok()) ++branch.executed;
-    if (!result.ok() || !failure_.ok()) {
-      unanswered_ -= static_cast<int>(branch.waiting.size());
-      refused.swap(branch.waiting);
-    }
-    branch.busy = !branch.waiting.empty();
-    if (branch.busy) {
-      next.push_back(std::move(branch.waiting.front()));
-      branch.waiting.pop_front();
-    }
+    TakeWaiting(branch, result.ok() && failure_.ok(), next, refused);
   }
   for (auto& [operation, send_done] : next) Send(branch_name, std::move(operation), std::move(send_done));
   const absl::Status why = failure.ok() ? result.status() : failure;
   done(std::move(result));
   for (auto& [operation, refused_done] : refused) refused_done(why);
+}
+
+void OpenTransaction::TakeWaiting(Branch& branch, bool go_on, Waiting& next, Waiting& refused) {
+  if (!go_on) {
+    unanswered_ -= static_cast<int>(branch.waiting.size());
+    refused.swap(branch.waiting);
+  }
+  branch.busy = !branch.waiting.empty();
+  if (!branch.busy) return;
+  next.push_back(std::move(branch.waiting.front()));
+  branch.waiting.pop_front();
 }
 
 // ---- The end --------------------------------------------------------------------------------------------------------

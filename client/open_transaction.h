@@ -41,16 +41,23 @@ class OpenTransaction : public std::enable_shared_from_this<OpenTransaction> {
   void Drop();
 
  private:
-  // The operations of a branch go out one after the other: the coordinator takes them by number, without gaps.
+  using Waiting = std::deque<std::pair<v1::Operation, ExecuteDone>>;
+
+  // Enlisting and the operations of a branch go out one after the other: the coordinator takes them by number, without
+  // gaps.
   struct Branch {
     std::int64_t executed = 0;  // answered with OK
     bool busy = false;          // one is on its way
-    std::deque<std::pair<v1::Operation, ExecuteDone>> waiting;
+    Waiting waiting;
   };
 
   TransactionFailure About() const;
+  void Enlisted(const std::string& branch, bool went_first, const absl::Status& status,
+                absl::AnyInvocable<void(absl::Status)> done);
   void Send(const std::string& branch, v1::Operation operation, ExecuteDone done);
   void Executed(const std::string& branch, absl::StatusOr<v1::OperationResult> result, ExecuteDone done);
+  // With the lock held: what goes out next of a branch whose last call was answered, and what no longer may.
+  void TakeWaiting(Branch& branch, bool go_on, Waiting& next, Waiting& refused);
   void NoteFailure(const absl::Status& status);
   void AbortFailed(absl::Status failure, absl::AnyInvocable<void(absl::StatusOr<CommitResult>)> done);
   void SendAbort(const std::string& reason, absl::AnyInvocable<void(absl::Status)> done);

@@ -57,6 +57,27 @@ class TransactionTest : public testing::Test {
   std::unique_ptr<Client> client_;
 };
 
+// ---- Order ----------------------------------------------------------------------------------------------------------
+
+TEST_F(TransactionTest, WorkThatIsHandedOverBeforeEnlistIsAnsweredGoesOutAfterIt) {
+  std::promise<void> answer_enlist;
+  coordinator_.on_enlist = [&](int, grpc::ServerContext*, const v1::EnlistRequest&, v1::EnlistResponse*) {
+    answer_enlist.get_future().wait();
+    return grpc::Status::OK;
+  };
+  Transaction transaction = Begin();
+  std::promise<void> executed;
+  transaction.EnlistAsync("orders-db", "orders-db", {}, [](absl::Status) {});
+  transaction.ExecuteAsync("orders-db", std::vector<Sql>{Sql("SELECT 1")},
+                           [&](const absl::StatusOr<SqlResult>&) { executed.set_value(); });
+  // An Execute that had not waited would have arrived before this later call is answered.
+  EXPECT_TRUE(client().GetTransaction(transaction.id()).ok());
+  EXPECT_TRUE(coordinator_.executes().empty());
+  answer_enlist.set_value();
+  executed.get_future().wait();
+  EXPECT_EQ(coordinator_.executes().size(), 1u);
+}
+
 // ---- The handle -----------------------------------------------------------------------------------------------------
 
 TEST_F(TransactionTest, DroppedWithoutCommitItIsAborted) {
