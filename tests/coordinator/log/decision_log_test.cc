@@ -206,7 +206,7 @@ TEST_F(DecisionLogTest, SequencesAreReservedAhead) {
 using DecisionLogDeathTest = DecisionLogTest;
 
 TEST_F(DecisionLogDeathTest, RunningOutOfSequencesIsAFailedCheck) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const ScratchForDeathTests scratch(folder_);
   options_.sequence_reservation = 2;
   EXPECT_DEATH(
       {

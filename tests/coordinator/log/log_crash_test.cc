@@ -218,7 +218,7 @@ TEST_P(LogFailureTest, AFailureIsReportedOnceAndNothingCompletesAnyMore) {
 INSTANTIATE_TEST_SUITE_P(WriteOrSync, LogFailureTest, testing::Bool());
 
 TEST_F(LogCrashTest, NoSequenceIsGivenOutBeforeItsReservationIsDurable) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const ScratchForDeathTests scratch(folder_);
   options_.sequence_reservation = 100;
   options_.on_failure = [](const absl::Status&) {};
   EXPECT_EXIT(
@@ -234,7 +234,7 @@ TEST_F(LogCrashTest, NoSequenceIsGivenOutBeforeItsReservationIsDurable) {
 }
 
 TEST_F(LogCrashTest, ByDefaultAFailingWriteEndsTheProcess) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const ScratchForDeathTests scratch(folder_);
   EXPECT_EXIT(
       {
         const auto log = OpenOrDie(options_);

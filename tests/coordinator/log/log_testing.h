@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -40,6 +41,20 @@ class ScratchFolder {
 
  private:
   std::string path_;
+};
+
+// While it lives, the scratch folders of death tests, which begin anew in a process of their own and never end them,
+// are made within this test's, and removed with it.
+class ScratchForDeathTests {
+ public:
+  explicit ScratchForDeathTests(const ScratchFolder& folder) : before_(std::filesystem::temp_directory_path()) {
+    testing::GTEST_FLAG(death_test_style) = "threadsafe";
+    ::setenv("TMPDIR", folder.path().c_str(), 1);
+  }
+  ~ScratchForDeathTests() { ::setenv("TMPDIR", before_.c_str(), 1); }
+
+ private:
+  const std::string before_;
 };
 
 // Both clocks as the test sets them. Thread-safe.
