@@ -56,7 +56,7 @@ clean_up() {
   [[ -z "$service_pid" ]] || kill -KILL "$service_pid" 2>/dev/null || true
   [[ -z "$coordinator_pid" ]] || kill -KILL "$coordinator_pid" 2>/dev/null || true
   "$root/deploy/local.sh" down --destroy --dir "$servers" >/dev/null 2>&1 || true
-  rm -rf "$dir" "$servers.lock"
+  rm -rf "$dir"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
@@ -71,7 +71,7 @@ await() {
   done
 }
 
-listen=127.0.0.1:0
+listen="127.0.0.1:$("$root/deploy/local.sh" port)" # the same after each restart
 start_coordinator() {
   rm -f "$dir/address"
   setsid "$assentd" --config "$dir/assentd.toml" --listen "$listen" --address-file "$dir/address" \
@@ -81,7 +81,6 @@ start_coordinator() {
   echo "$coordinator_pid" >"$dir/assentd.pid"
   await "assentd to serve" coordinator_serves_or_ended
   [[ -f "$dir/address" ]] || fail "assentd ended instead of serving"
-  listen="$(head -n 1 "$dir/address")"
 }
 coordinator_serves_or_ended() { [[ -f "$dir/address" ]] || ! kill -0 "$coordinator_pid" 2>/dev/null; }
 
@@ -89,12 +88,8 @@ kill_coordinator() {
   kill -KILL "$coordinator_pid"
   await "assentd to be gone" coordinator_is_gone
 }
-# Where nobody reaps it, it stays as a zombie.
-coordinator_is_gone() {
-  local state
-  state="$(sed 's/.*) \(.\).*/\1/' "/proc/$coordinator_pid/stat" 2>/dev/null || true)"
-  [[ -z "$state" || "$state" == Z ]]
-}
+# Gone with all its threads: the last one holds its port and its data folder.
+coordinator_is_gone() { ! grep -q -s '^State:[[:space:]]*[^ZX]' /proc/"$coordinator_pid"/task/*/status; }
 
 write_configuration() {
   cat >"$dir/assentd.toml" <<TOML

@@ -14,6 +14,7 @@ Usage: deploy/local.sh COMMAND [--dir DIR] …
   stop SERVER       stop one: postgres or kafka. With --kill: by SIGKILL, as a crash would
   start SERVER      start it again, on the port that it had
   topic NAME [N]    create a Kafka topic with N partitions (1); one that exists is left as it is
+  port              print a port that is free now, for another server beside them
   run -- COMMAND    run a command with the variables of DIR/env in its environment
 
   --dir DIR         where data, logs and pid files live; default .local/servers of this repository. Every DIR has servers
@@ -59,9 +60,11 @@ living() {
   local pid ticks
   [[ -f "$1" ]] || return 1
   read -r pid ticks <"$1" || return 1
-  [[ -n "$ticks" && "$(start_ticks "$pid")" == "$ticks" && "$(process_state "$pid")" != Z ]] && echo "$pid"
+  [[ -n "$ticks" && "$(start_ticks "$pid")" == "$ticks" ]] && has_live_thread "$pid" && echo "$pid"
 }
-process_state() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f1; }
+
+# A killed process shows as a zombie when its first thread has ended; others may still hold its files and its port.
+has_live_thread() { grep -q -s '^State:[[:space:]]*[^ZX]' /proc/"$1"/task/*/status; }
 
 # Waits until a condition holds. Gives up after `patience_seconds`, or when the process of the pid file has ended.
 await() {
@@ -92,19 +95,25 @@ end_process() {
   rm -f "$pid_file"
 }
 
-# The port used before if it is free, else any that the kernel calls free.
+# A free port: the one used before, else a random one below those that the kernel gives to outgoing connections. From
+# among them a client that keeps trying could take the port of a server that is down, even by connecting to itself.
 choose_port() {
   "$python" - "$(cat "$1" 2>/dev/null || echo 0)" <<'PYTHON'
-import socket, sys
-for port in (int(sys.argv[1] or 0), 0):
+import itertools, random, socket, sys
+used_before = int(sys.argv[1] or 0)
+with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+    first_outgoing = int(file.read().split()[0])
+highest = first_outgoing - 1 if first_outgoing > 12000 else 65535
+candidates = (random.randint(10000, highest) for _ in range(1000))
+for port in itertools.chain([used_before] if used_before else [], candidates):
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             continue
-        print(probe.getsockname()[1])
-        break
+    print(port)
+    break
 PYTHON
 }
 
@@ -211,6 +220,9 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=8
 transaction.max.timeout.ms=2147483647
 group.initial.rebalance.delay.ms=0
+# After a crash the controller, which crashed with it, still believes in the broker's last session for this long.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=300
 CONF
 }
 
@@ -286,12 +298,14 @@ write_environment() {
   mv "$dir/env.new" "$dir/env"
 }
 
-# Two at a time change one DIR in turn. The lock stands beside it, so that DIR can be removed; the mark in it says that
-# it is ours to remove.
+# Two at a time change one DIR in turn. The lock stands beside it, so that DIR can be removed, and the lock after it:
+# who waited for a lock that is gone takes the next one. The mark in DIR says that it is ours to remove.
 lock_dir() {
   mkdir -p "$dir"
-  exec 9>"$dir.lock"
-  flock 9
+  until [[ "$dir.lock" -ef /dev/fd/9 ]]; do
+    exec 9>"$dir.lock"
+    flock 9
+  done
   mkdir -p "$dir"
   [[ -f "$dir/assent-servers" || -z "$(ls -A "$dir")" ]] || fail "$dir holds something else than servers of this script"
   touch "$dir/assent-servers"
@@ -329,7 +343,7 @@ destroy() {
   for server in postgres kafka; do stop_server "$server" KILL; done
   await_no_backend "$(readlink -f "$dir/postgres")/data"
   [[ ! -L "$dir/postgres" ]] || rm -rf "$(readlink -f "$dir/postgres")"
-  rm -rf "$dir"
+  rm -rf "$dir" "$dir.lock"
 }
 
 # Forgets users that have ended; true if one is left.
@@ -461,6 +475,7 @@ case "$command" in
   topic)
     "$python" "$kafka_folder/admin.py" "127.0.0.1:$(cat "$dir/kafka.port")" create-topic "${words[@]}"
     ;;
+  port) choose_port /dev/null ;;
   run) run "${words[@]}" ;;
   --help | -h) usage ;;
   *) usage >&2 && exit 2 ;;

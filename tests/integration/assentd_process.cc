@@ -12,7 +12,6 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
-#include <sstream>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -42,7 +41,7 @@ std::string KafkaParticipant(const std::string& name, const std::string& server,
 Assentd::Assentd(const std::string& participants, const std::string& settings, std::filesystem::path data_dir)
     : folder_(std::filesystem::temp_directory_path() / UniqueName("assentd")),
       data_dir_(data_dir.empty() ? folder_ / "data" : std::move(data_dir)),
-      address_("127.0.0.1:0") {
+      address_(absl::StrCat("127.0.0.1:", FreePort())) {
   std::filesystem::create_directories(folder_);
   std::ofstream(folder_ / "assentd.toml")
       << "coordinator = \"" << UniqueName("c") << "\"\ndata_dir = \"" << data_dir_.string() << "\"\n"
@@ -94,7 +93,6 @@ bool Assentd::Start() {
     ADD_FAILURE() << ASSENTD_PATH << " ended with " << Wait() << " instead of serving";
     return false;
   }
-  std::istringstream(ReadFile(address_file())) >> address_;
   return true;
 }
 

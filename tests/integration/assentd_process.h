@@ -58,7 +58,7 @@ class Assentd {
 
   const std::filesystem::path folder_;
   const std::filesystem::path data_dir_;
-  std::string address_;
+  const std::string address_;
   pid_t pid_ = 0;
 };
 

@@ -2,13 +2,17 @@
 
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <memory>
+#include <random>
 
 #include "absl/strings/str_cat.h"
 
@@ -49,6 +53,26 @@ std::vector<std::string> Query(const std::string& conninfo, const std::string& s
 
 std::string PostgresServer() { return Environment("ASSENT_TEST_POSTGRES"); }
 std::string KafkaServer() { return Environment("ASSENT_TEST_KAFKA"); }
+
+int FreePort() {
+  int first_outgoing = 32768;
+  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> first_outgoing;
+  std::mt19937 random(std::random_device{}());
+  std::uniform_int_distribution<int> below(10'000, first_outgoing > 12'000 ? first_outgoing - 1 : 65'535);
+  for (int attempt = 0; attempt < 1000; ++attempt) {
+    const int port = below(random);
+    const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    const bool is_free = bind(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+    close(probe);
+    if (is_free) return port;
+  }
+  ADD_FAILURE() << "no free port";
+  return 0;
+}
 
 std::string UniqueName(std::string_view prefix) {
   static std::atomic<int> count = 0;

@@ -11,6 +11,10 @@ namespace assent::integration {
 std::string PostgresServer();  // conninfo without a database
 std::string KafkaServer();     // host:port
 
+// A port of 127.0.0.1 that is free now, for a server that must come back to it after a crash: none of those that the
+// kernel gives to outgoing connections, one of which could take it meanwhile, even by connecting to itself.
+int FreePort();
+
 // A name that no other test run uses: `prefix`, then letters and digits.
 std::string UniqueName(std::string_view prefix);
 

@@ -1,0 +1,121 @@
+#include "tests/integration/load.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+
+namespace assent::integration {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(60);
+
+template <typename Condition>
+bool Await(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return true;
+}
+
+std::multiset<std::string> AsSet(const std::vector<std::string>& ids) { return {ids.begin(), ids.end()}; }
+
+// Back at work at once after a restart: a server that does nothing is killed for nothing.
+ClientOptions Impatient(const std::string& address) {
+  ClientOptions options{.address = address};
+  options.retry.max_delay = absl::Milliseconds(50);
+  return options;
+}
+
+}  // namespace
+
+Stores::Stores(const std::string& postgres, const std::string& kafka)
+    : orders(postgres), stock(postgres), topic(2, kafka) {
+  orders.Run("CREATE TABLE orders (id bigint PRIMARY KEY)");
+  stock.Run("CREATE TABLE taken (id bigint PRIMARY KEY)");
+}
+
+Load::Load(const std::string& coordinator, const Stores& stores, int clients, absl::Duration timeout)
+    : client_(Impatient(coordinator)), topic_(stores.topic.name()), timeout_(timeout) {
+  for (int i = 0; i < clients; ++i) threads_.emplace_back([this] { PlaceOrders(); });
+}
+
+Load::~Load() { Stop(); }
+
+void Load::Stop() {
+  stopping_ = true;
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+std::size_t Load::acknowledged_so_far() const {
+  const std::lock_guard lock(mutex_);
+  return acknowledged_.size();
+}
+
+void Load::PlaceOrders() {
+  while (!stopping_) {
+    const int id = next_++;
+    Note(id, id % 2 == 0 ? AtOnce(id) : StepByStep(id));
+  }
+}
+
+absl::Status Load::AtOnce(int id) {
+  return client_
+      .Submit(Submission()
+                  .Do("orders-db", Sql("INSERT INTO orders VALUES ($1)", id))
+                  .Do("stock-db", Sql("INSERT INTO taken VALUES ($1)", id))
+                  .Do("events", Record(topic_, absl::StrCat(id), "placed"))
+                  .RequestId(absl::StrCat("order-", id))
+                  .Timeout(timeout_))
+      .status();
+}
+
+absl::Status Load::StepByStep(int id) {
+  auto order = client_.Begin({.timeout = timeout_});
+  if (!order.ok()) return order.status();
+  // Commit tells how each of these ended.
+  for (const char* participant : {"orders-db", "stock-db", "events"}) order->Enlist(participant).IgnoreError();
+  order->Execute("orders-db", Sql("INSERT INTO orders VALUES ($1)", id)).IgnoreError();
+  order->Execute("stock-db", Sql("INSERT INTO taken VALUES ($1)", id)).IgnoreError();
+  order->Execute("events", Record(topic_, absl::StrCat(id), "placed")).IgnoreError();
+  return order->Commit().status();
+}
+
+void Load::Note(int id, const absl::Status& status) {
+  const std::lock_guard lock(mutex_);
+  switch (OutcomeOf(status)) {
+    case Outcome::kCommitted:
+      acknowledged_.insert(absl::StrCat(id));
+      return;
+    case Outcome::kAborted:
+      ++aborted_;
+      return;
+    case Outcome::kUnknown:
+      ++unknown_;
+  }
+}
+
+void Load::ExpectAgreement(const Stores& stores) const {
+  std::cout << acknowledged_.size() << " acknowledged, " << aborted_ << " aborted, " << unknown_ << " unknown\n";
+  EXPECT_TRUE(Await([&] { return stores.orders.Prepared().empty() && stores.stock.Prepared().empty(); }))
+      << "left prepared: " << testing::PrintToString(stores.orders.Prepared())
+      << testing::PrintToString(stores.stock.Prepared());
+  EXPECT_TRUE(Await([&] { return stores.topic.IsStable(); })) << "a Kafka transaction is still open";
+  const auto placed = AsSet(stores.orders.Column("SELECT id FROM orders"));
+  const auto taken = AsSet(stores.stock.Column("SELECT id FROM taken"));
+  std::multiset<std::string> published;
+  for (const ReadRecord& record : stores.topic.ReadCommitted()) published.insert(record.key);
+  EXPECT_EQ(placed, taken);
+  EXPECT_EQ(placed, published);
+  EXPECT_TRUE(std::includes(placed.begin(), placed.end(), acknowledged_.begin(), acknowledged_.end()))
+      << "an acknowledged order is lost";
+}
+
+}  // namespace assent::integration

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "assent/client.h"
+#include "tests/integration/servers.h"
+#include "tests/integration/topic.h"
+
+namespace assent::integration {
+
+// What a load works on: two databases and a topic, each of which gets every order once or never.
+struct Stores {
+  explicit Stores(const std::string& postgres = PostgresServer(), const std::string& kafka = KafkaServer());
+
+  ScratchDatabase orders;
+  ScratchDatabase stock;
+  ScratchTopic topic;
+};
+
+// Clients that place orders until they are told to stop, whatever happens to the servers meanwhile. The coordinator's
+// participants are called orders-db, stock-db and events.
+class Load {
+ public:
+  // `coordinator` is its address. Each order has `timeout` to be decided.
+  Load(const std::string& coordinator, const Stores& stores, int clients, absl::Duration timeout);
+  ~Load();
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
+
+  void Stop();
+  std::size_t acknowledged_so_far() const;
+
+  // After Stop(): fails the test unless every store comes to hold the same orders, each once and among them every
+  // acknowledged one, with nothing left in doubt.
+  void ExpectAgreement(const Stores& stores) const;
+
+ private:
+  void PlaceOrders();
+  absl::Status AtOnce(int id);
+  absl::Status StepByStep(int id);
+  void Note(int id, const absl::Status& status);
+
+  Client client_;
+  const std::string topic_;
+  const absl::Duration timeout_;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<int> next_ = 1;
+  mutable std::mutex mutex_;
+  std::multiset<std::string> acknowledged_;
+  int aborted_ = 0;
+  int unknown_ = 0;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace assent::integration
