@@ -16,6 +16,9 @@ struct Persistence {
   absl::Duration patience;
   // Answers with CONCURRENT_TRANSACTIONS at once: for callers that can find out more.
   bool concurrent_is_an_answer = false;
+  // Tells the caller of a lost answer at once, instead of repeating the request: for one that must not be carried out
+  // late.
+  bool loss_is_an_answer = false;
 };
 
 // One request to the coordinator of its transactional id: finds the coordinator, and repeats what may be repeated.
@@ -36,7 +39,7 @@ class CoordinatorCall : public std::enable_shared_from_this<CoordinatorCall<Requ
   CoordinatorCall(Cluster& cluster, Request request, Persistence persistence, Done done)
       : cluster_(cluster),
         request_(std::move(request)),
-        concurrent_is_an_answer_(persistence.concurrent_is_an_answer),
+        persistence_(persistence),
         until_(cluster.clock().Monotonic() + persistence.patience),
         backoff_(cluster.options().first_backoff),
         done_(std::move(done)) {}
@@ -59,13 +62,14 @@ class CoordinatorCall : public std::enable_shared_from_this<CoordinatorCall<Requ
     if (answer.delivery != Delivery::kAnswered) {
       lost_ = lost_ || answer.delivery == Delivery::kLost;
       cluster_.ForgetCoordinator(request_.transactional_id);
+      if (lost_ && persistence_.loss_is_an_answer) return done_(std::move(answer));
       if (lost_) answer.delivery = Delivery::kLost;
       return Again(std::move(answer));
     }
     const ErrorCode& code = FindErrorCode(answer.response.error_code);
     if (code.refresh == Refresh::kCoordinator) cluster_.ForgetCoordinator(request_.transactional_id);
     const bool may_repeat = code.meaning == ErrorMeaning::kRetry || code.meaning == ErrorMeaning::kUnknown;
-    const bool is_answer = concurrent_is_an_answer_ && code.code == error::kConcurrentTransactions;
+    const bool is_answer = persistence_.concurrent_is_an_answer && code.code == error::kConcurrentTransactions;
     if (!may_repeat || is_answer) return done_(std::move(answer));
     Again(std::move(answer));
   }
@@ -79,7 +83,7 @@ class CoordinatorCall : public std::enable_shared_from_this<CoordinatorCall<Requ
 
   Cluster& cluster_;
   const Request request_;
-  const bool concurrent_is_an_answer_;
+  const Persistence persistence_;
   const absl::Duration until_;
   absl::Duration backoff_;
   bool lost_ = false;  // an earlier attempt may have been carried out

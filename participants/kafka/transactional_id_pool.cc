@@ -10,7 +10,9 @@ TransactionalIdPool::TransactionalIdPool(Options options) : options_(options), n
 
 std::optional<std::uint32_t> TransactionalIdPool::Grow() {
   if (states_.size() >= options_.most) return std::nullopt;
-  while (states_.contains(next_number_) || pinned_.contains(next_number_)) next_number_ += options_.shard_count;
+  while (states_.contains(next_number_) || pinned_.contains(next_number_) || burnt_.contains(next_number_)) {
+    next_number_ += options_.shard_count;
+  }
   const std::uint32_t number = next_number_;
   next_number_ += options_.shard_count;
   states_[number] = State::kFencing;
@@ -27,7 +29,7 @@ bool TransactionalIdPool::Adopt(std::uint32_t number, bool of_any_shard) {
 void TransactionalIdPool::Fenced(const ProducerSession& session, absl::Duration now) {
   const auto found = states_.find(session.number);
   ASSENT_CHECK(found != states_.end() && found->second == State::kFencing, "only an id that was to be fenced is");
-  if (states_.size() > options_.most) {
+  if (idle_.size() + in_use_ >= options_.most || burnt_.contains(session.number)) {
     states_.erase(found);
     return;
   }
@@ -50,8 +52,12 @@ std::optional<ProducerSession> TransactionalIdPool::Take(absl::Duration now, boo
 void TransactionalIdPool::Return(const ProducerSession& next, absl::Duration now) {
   const auto found = states_.find(next.number);
   ASSENT_CHECK(found != states_.end() && found->second == State::kInUse, "only an id in use is returned");
-  found->second = State::kIdle;
   --in_use_;
+  if (burnt_.contains(next.number)) {
+    states_.erase(found);
+    return;
+  }
+  found->second = State::kIdle;
   idle_.push_back({.session = next, .since = now, .has_markers = true});
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
 
 namespace assent::kafka {
@@ -49,7 +50,7 @@ class TransactionalIdPool {
   explicit TransactionalIdPool(Options options);
 
   // Ids that a decided transaction of an earlier process holds.
-  void Pin(std::uint32_t number) { pinned_[number] = true; }
+  void Pin(std::uint32_t number) { pinned_.insert(number); }
   // Its transaction has ended: Adopt() may take it. False: it was not pinned.
   bool Unpin(std::uint32_t number) { return pinned_.erase(number) > 0; }
 
@@ -71,6 +72,10 @@ class TransactionalIdPool {
 
   // Whether the transaction of an id has ended is not known, or its next session is not.
   void MustFence(std::uint32_t number);
+
+  // An answer to InitProducerId was lost: the request may still be carried out, at any time, and would abort whatever
+  // transaction the id is in by then. The id is let go as soon as it is not in use, and never given out again.
+  void Burn(std::uint32_t number) { burnt_.insert(number); }
 
   // Idle ids that have been idle for too long; they are to be fenced now.
   std::vector<std::uint32_t> TakeStale(absl::Duration now);
@@ -97,7 +102,8 @@ class TransactionalIdPool {
   std::uint32_t next_number_;
   std::size_t in_use_ = 0;
   absl::flat_hash_map<std::uint32_t, State> states_;
-  absl::flat_hash_map<std::uint32_t, bool> pinned_;
+  absl::flat_hash_set<std::uint32_t> pinned_;
+  absl::flat_hash_set<std::uint32_t> burnt_;
   std::deque<Idle> idle_;
 };
 

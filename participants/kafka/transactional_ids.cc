@@ -44,7 +44,8 @@ void TransactionalIds::Start(const std::vector<std::uint32_t>& pinned) {
 
 void TransactionalIds::ClusterReturned() {
   FenceNext();
-  if (!fenced_left_behind_) FenceLeftBehind();
+  // Also when the cluster returns: a broker that was away may have kept ids that nobody else could tell.
+  FenceLeftBehind();
 }
 
 std::string TransactionalIds::IdOf(std::uint32_t number) const {
@@ -74,7 +75,6 @@ void TransactionalIds::Acquire(absl::Duration patience, Acquired acquired) {
     late->acquired(WhyNone());
   });
   Serve(/*hurry=*/false);
-  if (waiters_.size() > pool_fencing_) GrowFor(waiters_.size() - pool_fencing_);
 }
 
 absl::Status TransactionalIds::WhyNone() const {
@@ -89,12 +89,13 @@ absl::Status TransactionalIds::WhyNone() const {
 void TransactionalIds::Serve(bool hurry) {
   while (!waiters_.empty()) {
     const auto session = pool_.Take(context_.clock.Monotonic(), hurry);
-    if (!session) return;
+    if (!session) break;
     const auto waiter = waiters_.front();
     waiters_.pop_front();
     DelayedCalls::Cancel(waiter->deadline);
     waiter->acquired(*session);
   }
+  if (waiters_.size() > pool_fencing_) GrowFor(waiters_.size() - pool_fencing_);
 }
 
 void TransactionalIds::GrowFor(std::size_t ids) {
@@ -151,14 +152,13 @@ void TransactionalIds::FenceNext() {
 }
 
 void TransactionalIds::FenceAgain(std::uint32_t number, const Answer<wire::InitProducerIdResponse>& answer) {
-  const std::string before = std::exchange(
-      last_failure_, answer.delivery != Delivery::kAnswered
-                         ? answer.message
-                         : ErrorOfCode(answer.response.error_code,
-                                       absl::StrCat("participant \"", cluster_.options().name,
-                                                    "\": InitProducerId of transactional id \"", IdOf(number), "\""))
-                               .message);
-  if (before.empty()) spdlog::warn("{}: tried again until it succeeds", last_failure_);
+  const std::string what = absl::StrCat("participant \"", cluster_.options().name,
+                                        "\": InitProducerId of transactional id \"", IdOf(number), "\"");
+  const bool answered = answer.delivery == Delivery::kAnswered;
+  const std::string before =
+      std::exchange(last_failure_, answered ? ErrorOfCode(answer.response.error_code, what).message
+                                            : absl::StrCat(what, ": ", answer.message));
+  if (before.empty()) spdlog::warn("{}; it is tried again until it succeeds", last_failure_);
   // Who waits for a larger pool takes what there is.
   Serve(/*hurry=*/true);
   cluster_.delayed_calls().After(kPauseAfterFailure, [this, number] {
@@ -189,8 +189,9 @@ void TransactionalIds::InitProducerId(std::uint32_t number, absl::Duration patie
   wire::InitProducerIdRequest request{.transactional_id = IdOf(number),
                                       .transaction_timeout_ms = static_cast<std::int32_t>(asked)};
   CoordinatorCall<wire::InitProducerIdRequest>::Start(
-      cluster_, std::move(request), {.patience = patience},
+      cluster_, std::move(request), {.patience = patience, .loss_is_an_answer = true},
       [this, number, patience, asked, done = std::move(done)](Answer<wire::InitProducerIdResponse> answer) mutable {
+        if (answer.delivery == Delivery::kLost) pool_.Burn(number);
         const bool answered = answer.delivery == Delivery::kAnswered;
         if (answered && answer.response.error_code == error::kInvalidTransactionTimeout &&
             (asked != transaction_timeout_ms_ || asked > 1)) {
@@ -268,11 +269,10 @@ void TransactionalIds::FenceLeftBehind() {
     listing_left_behind_ = false;
     if (!ids.ok()) {
       cluster_.delayed_calls().After(kPauseAfterFailure, [this] {
-        if (!fenced_left_behind_ && cluster_.is_up()) FenceLeftBehind();
+        if (cluster_.is_up()) FenceLeftBehind();
       });
       return;
     }
-    fenced_left_behind_ = true;
     std::size_t found = 0;
     for (const std::string& text : *ids) {
       const auto id = ParseTransactionalId(text);

@@ -81,7 +81,6 @@ class TransactionalIds {
   std::size_t fencing_ = 0;       // InitProducerId calls under way for the pool
   std::size_t pool_fencing_ = 0;  // ids that will be idle once they are fenced
   std::string last_failure_;      // of fencing
-  bool fenced_left_behind_ = false;
   bool listing_left_behind_ = false;
   std::int64_t transaction_timeout_ms_;
   bool timeout_is_known_ = false;

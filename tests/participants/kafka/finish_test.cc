@@ -289,6 +289,19 @@ TEST_F(FinishTest, AnIdThatCannotBeFencedNowIsFencedLater) {
   EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId), 2u);
 }
 
+// The lost request may be carried out late, and would then abort the transaction that its id is in.
+TEST_F(FinishTest, AnIdWhoseFencingGotNoAnswerIsNeverUsed) {
+  options_.max_transactional_ids = 1;
+  Make();
+  broker_->Next(ApiKey::kInitProducerId, [](const auto&) { return ScriptedBroker::HangUp(); });
+  participant_->Start();
+  Vote vote;
+  Prepared(vote);
+  const std::string lost = ReadInitProducerId(broker_->Requests(ApiKey::kInitProducerId).front()).transactional_id;
+  EXPECT_NE(TokenOf(vote.token).transactional_id(), lost);
+  EXPECT_EQ(Inits(lost), 2) << "but it is fenced: whoever had it may have left a transaction open";
+}
+
 TEST_F(FinishTest, ListOwnFailsWhereTheBrokerIsDown) {
   Make();
   broker_->Stop();

@@ -17,6 +17,7 @@ class ScriptedTest : public testing::Test {
  protected:
   ScriptedTest() {
     options_.name = "events";
+    options_.connections_per_broker = 1;
     options_.request_timeout = absl::Milliseconds(300);
     options_.connect_timeout = absl::Milliseconds(500);
     options_.finish_timeout = absl::Milliseconds(400);

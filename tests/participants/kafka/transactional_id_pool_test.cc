@@ -122,6 +122,28 @@ TEST_F(TransactionalIdPoolTest, WhatIsFoundBeyondTheBoundIsFencedAndLetGo) {
   EXPECT_EQ(pool.Take(now_)->number, 0u);
 }
 
+TEST_F(TransactionalIdPoolTest, WhatIsFoundDoesNotKeepTheFirstFromBeingUsed) {
+  auto pool = APool(2);
+  for (std::uint32_t number = 10; number < 20; ++number) EXPECT_TRUE(pool.Adopt(number));
+  pool.Fenced(Session(10), now_);
+  EXPECT_EQ(pool.Take(now_)->number, 10u);
+}
+
+TEST_F(TransactionalIdPoolTest, ABurntIdIsLetGoAndNeverGivenOutAgain) {
+  auto pool = APool(4);
+  Fill(pool, 1);
+  const auto fencing = pool.Grow();
+  pool.Burn(*fencing);
+  pool.Fenced(Session(*fencing), now_);
+  EXPECT_EQ(pool.size(), 1u);
+  const auto in_use = *pool.Take(now_);
+  pool.Burn(in_use.number);
+  pool.Return(in_use, now_);
+  EXPECT_EQ(pool.size(), 0u);
+  EXPECT_EQ(pool.in_use(), 0u);
+  EXPECT_EQ(pool.Grow(), 2u);
+}
+
 TEST_F(TransactionalIdPoolTest, AnIdIdleForTooLongIsFencedAgain) {
   auto pool = APool(2);
   Fill(pool, 2);
