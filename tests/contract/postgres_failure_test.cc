@@ -146,7 +146,8 @@ TEST_F(PostgresFailureTest, BackendsKilledAfterPrepareDoNotKeepTheCommitFromHapp
   RunOk(branch, Insert("a"));
   const Vote vote = PrepareYes(branch);
   judge().Query(
-      "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE 'assent/contractpg/%'");
+      absl::StrCat("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE ",
+                   judge().Literal(absl::StrCat("assent/", coordinator_.name, "/%"))));
   CommitDone(branch, vote);
   EXPECT_TRUE(harness_->IsVisible("a"));
 }
@@ -305,6 +306,58 @@ TEST_F(PostgresSlotsTest, AtTheLimitAPrepareWaitsForASlotAndForABoundedTime) {
   EXPECT_EQ(vote->kind, Vote::Kind::kYes) << vote->error.message;
   CommitDone(patient, *vote);
   AbortDone(prepared[1].first, prepared[1].second.token);
+}
+
+// ---- Synchronous standbys ------------------------------------------------------------------------------------------
+
+class PostgresStandbyTest : public PostgresSlotsTest {
+ protected:
+  // A standby that never answers: what waits for it waits until it is cancelled.
+  void WaitForStandby(bool wait) {
+    judge().Query(wait ? "ALTER SYSTEM SET synchronous_standby_names = 'nobody'"
+                       : "ALTER SYSTEM RESET synchronous_standby_names");
+    judge().Query("SELECT pg_reload_conf()");
+    // The checkpointer tells the backends, when it gets to it.
+    driver_.RunFor(absl::Milliseconds(500));
+  }
+
+  void CancelTheWait() {
+    EXPECT_TRUE(driver_.RunUntil([&] {
+      return !judge().Query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").empty();
+    }));
+  }
+};
+
+TEST_F(PostgresStandbyTest, AWaitForTheStandbyThatIsCancelledLeavesTheVoteUnknown) {
+  UseOwnServer(5);
+  const BranchId branch = Open();
+  RunOk(branch, Insert("a"));
+  WaitForStandby(true);
+  std::optional<Vote> vote;
+  participant().Prepare(branch, [&](Vote answer) { vote = std::move(answer); });
+  CancelTheWait();
+  ASSERT_TRUE(driver_.RunUntil([&] { return vote.has_value(); }));
+  EXPECT_EQ(vote->kind, Vote::Kind::kUnknown) << vote->error.message;
+  EXPECT_EQ(harness_->CountPrepared(coordinator_), 1);
+  WaitForStandby(false);
+  AbortDone(branch, vote->token);
+  EXPECT_EQ(harness_->CountPrepared(coordinator_), 0);
+}
+
+TEST_F(PostgresStandbyTest, ACommitWhoseWaitForTheStandbyIsCancelledIsAskedForAgain) {
+  UseOwnServer(5);
+  const BranchId branch = Open();
+  RunOk(branch, Insert("a"));
+  const Vote vote = PrepareYes(branch);
+  WaitForStandby(true);
+  std::optional<Finish> finish;
+  participant().Commit(branch, vote.token, [&](Finish answer) { finish = std::move(answer); });
+  CancelTheWait();
+  ASSERT_TRUE(driver_.RunUntil([&] { return finish.has_value(); }));
+  EXPECT_EQ(finish->kind, Finish::Kind::kRetry);
+  WaitForStandby(false);
+  CommitDone(branch, vote);
+  EXPECT_TRUE(harness_->IsVisible("a"));
 }
 
 // ---- Options --------------------------------------------------------------------------------------------------------

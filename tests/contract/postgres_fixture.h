@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -98,7 +99,8 @@ class PostgresTest : public ::testing::Test {
   // The backend of the branch's connection.
   std::string BackendOf(const BranchId& branch) { return Text(branch, "SELECT pg_backend_pid()::text"); }
 
-  const CoordinatorId coordinator_{"contractpg", static_cast<std::uint64_t>(absl::ToUnixNanos(absl::Now()))};
+  // Of this test alone: others may run on the same server.
+  const CoordinatorId coordinator_{absl::StrCat("contractpg", std::random_device()()), std::random_device()()};
   std::unique_ptr<PostgresHarness> harness_;
   ContractDriver driver_{coordinator_};
   Participant* participant_ = nullptr;
