@@ -113,7 +113,6 @@ struct WriteAheadLogs {
   std::vector<GroupsOfFile> files;          // those that hold any, the oldest first
   std::map<std::string, std::string> meta;  // the last value of each key of `meta`
   std::vector<CheckedLog::Excess> excess;
-  bool torn = false;  // the last of `excess` is the beginning of a group
 };
 
 absl::StatusOr<WriteAheadLogs> ReadWriteAheadLogs(const std::string& folder) {
@@ -129,14 +128,9 @@ absl::StatusOr<WriteAheadLogs> ReadWriteAheadLogs(const std::string& folder) {
                        [&](std::string_view record) { return TakeBatch(record, logs.meta, groups); });
     if (!end.ok()) return end.status();
     if (end->kind == RecordFileEnd::Kind::kDamaged) return Lost(file.path, end->what);
-    if (logs.torn && groups.first) {
-      return Lost(logs.excess.back().path,
-                  absl::StrCat("it ends in the middle of a group at byte ", logs.excess.back().sound_size, ", and ",
-                               file.path, " goes on"));
-    }
+    // A torn group is the last of all: what a later file holds behind it is a gap.
     if (end->kind != RecordFileEnd::Kind::kWhole) {
       logs.excess.push_back({.path = file.path, .sound_size = end->sound_size});
-      logs.torn |= end->kind == RecordFileEnd::Kind::kTorn;
     }
     if (groups.first) logs.files.push_back(std::move(groups));
   }
