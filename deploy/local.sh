@@ -274,6 +274,11 @@ stop_server() {
   end_process "$dir/$server.pid" "$signal"
 }
 
+kill_servers() {
+  local server
+  for server in postgres kafka; do stop_server "$server" KILL; done
+}
+
 check_server_name() {
   [[ "$1" == postgres || "$1" == kafka ]] || fail "there is no server \"$1\": it is postgres or kafka"
 }
@@ -321,6 +326,7 @@ start_missing() {
     return 0
   fi
   say "starting ${missing[*]} in $dir"
+  trap 'kill_servers && exit 130' INT TERM
   for server in "${missing[@]}"; do
     (start_"$server") &
     jobs+=($!)
@@ -328,10 +334,8 @@ start_missing() {
   for job in "${jobs[@]}"; do
     wait "$job" || failed=true
   done
-  if $failed; then
-    for server in "${missing[@]}"; do stop_server "$server" KILL; done
-    exit 1
-  fi
+  trap - INT TERM
+  ! $failed || { kill_servers && exit 1; }
 }
 
 say_where() {
@@ -339,8 +343,7 @@ say_where() {
 }
 
 destroy() {
-  local server
-  for server in postgres kafka; do stop_server "$server" KILL; done
+  kill_servers
   await_no_backend "$(readlink -f "$dir/postgres")/data"
   [[ ! -L "$dir/postgres" ]] || rm -rf "$(readlink -f "$dir/postgres")"
   rm -rf "$dir" "$dir.lock"
@@ -386,9 +389,10 @@ hold() {
 
 up() {
   lock_dir
+  # First: whatever ends this script or its caller from here on, somebody cleans up.
+  ! $holding || hold "$PPID"
   start_missing
   write_environment
-  ! $holding || hold "$PPID"
   say_where
 }
 

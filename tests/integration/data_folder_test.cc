@@ -73,8 +73,8 @@ TEST_F(DataFolderTest, OneWithOtherFilesInItIsRefusedAndLeftAlone) {
   EXPECT_EQ(Contents(assentd.data_dir()), before);
 }
 
-// Each file of the log, one after the other, gets a byte changed in its middle.
-TEST_F(DataFolderTest, DamageIsRefusedOrHarmlessAndNeverRepairedInSilence) {
+// Each file of the log, one after the other, gets a byte changed in the middle of what was written to it.
+TEST_F(DataFolderTest, OneThatIsDamagedIsRefusedAndLeftAlone) {
   Assentd assentd(Participants());
   ASSERT_TRUE(assentd.Start());
   Caller caller(assentd.NewChannel());
@@ -93,15 +93,16 @@ TEST_F(DataFolderTest, DamageIsRefusedOrHarmlessAndNeverRepairedInSilence) {
   for (const auto& [path, bytes] : whole) {
     const bool is_wal = path.ends_with(".log");
     if (!is_wal && path.find("MANIFEST") == std::string::npos && !path.ends_with("CURRENT")) continue;
-    if (bytes.size() < 8) continue;
+    const std::size_t written = bytes.find_last_not_of('\0') + 1;  // space set aside for more follows it
+    if (written < 8) continue;
     std::string damaged = bytes;
-    damaged[damaged.size() / 2] ^= 0x10;
+    damaged[written / 2] ^= 0x10;
     std::ofstream(path, std::ios::binary | std::ios::trunc) << damaged;
     const auto before = Contents(assentd.data_dir());
     const Refusal refused = assentd.StartRefused();
     EXPECT_EQ(refused.exit_code, kLogRefuses) << path;
     EXPECT_THAT(refused.log, HasSubstr(assentd.data_dir().string())) << path;
-    for (const auto& [name, content] : before) EXPECT_EQ(Contents(assentd.data_dir())[name], content) << name;
+    EXPECT_TRUE(Contents(assentd.data_dir()) == before) << path << ": a file was changed, added or removed";
     std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
     ++refusals;
   }
