@@ -63,7 +63,7 @@ check_with_clang_tidy() {
   if $full; then
     mapfile -t files < <(git ls-files '*.cc')
   else
-    mapfile -t files < <(git diff --name-only --diff-filter=d HEAD~1 -- '*.cc' 2>/dev/null | shuf -n "$max_tidied")
+    mapfile -t files < <(git diff --name-only --diff-filter=d HEAD~1 -- '*.cc' 2>/dev/null | head -n "$max_tidied")
   fi
   say "clang-tidy over ${#files[@]} files"
   ((${#files[@]} == 0)) || printf '%s\0' "${files[@]}" |
