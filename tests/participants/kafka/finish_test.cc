@@ -54,6 +54,16 @@ TEST_F(FinishTest, AbortIsEndTxnToo) {
   EXPECT_FALSE(EndTxns()[0].commit);
 }
 
+TEST_F(FinishTest, WhatHasNotEndedIsNotForgotten) {
+  Begin();
+  Vote vote;
+  const BranchId branch = Prepared(vote);
+  (*participant_)->Forget(branch, vote.token);
+  RunFor(std::chrono::milliseconds(30));
+  EXPECT_EQ(Inits(TokenOf(vote.token).transactional_id()), 1) << "fencing would abort what may be decided";
+  EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+}
+
 TEST_F(FinishTest, ALostAnswerIsAskedForAgain) {
   Begin();
   Vote vote;
@@ -234,6 +244,7 @@ TEST_F(FinishTest, EveryIdLeftBehindIsFencedAndNoneOfOthers) {
   EXPECT_TRUE(participant_->RunUntil([&] { return Inits(ours) == 1; }));
   Settle();
   EXPECT_EQ(Inits(foreign) + Inits(others) + Inits("somebody") + Inits(ours + "x") + Inits("assent-"), 0);
+  EXPECT_EQ(Inits(TransactionalId{place.coordinator, 41}.ToString()), 0) << "another's number is not ours";
   const auto work = participant_->ListOwn();
   ASSERT_TRUE(work.ok()) << work.status();
   EXPECT_TRUE(work->branches.empty());
@@ -329,6 +340,22 @@ INSTANTIATE_TEST_SUITE_P(Answers, NonsenseTest,
                                          std::string("\x00\x00\x00\x05\x00\x00\x00\x00\x00",
                                                      9),  // to a request that nobody made
                                          std::string("HTTP/1.1 400 Bad Request\r\n\r\n")));  // of another protocol
+
+TEST_F(FinishTest, AnAnswerToAnotherRequestIsNotTaken) {
+  Begin();
+  broker_->Next(ApiKey::kProduce, [&](const ScriptedBroker::Request& request) {
+    const std::string body = broker_->Succeed(request).bytes;
+    wire::Encoder frame;
+    frame.Int32(static_cast<std::int32_t>(body.size() + 5));
+    frame.Int32(123456);
+    frame.NoTaggedFields();
+    frame.Raw(body);
+    return ScriptedBroker::Raw(frame.bytes());
+  });
+  Vote vote;
+  Prepared(vote);
+  EXPECT_EQ(Produces().size(), 2u);
+}
 
 TEST_F(FinishTest, AnAnswerThatCannotBeDecodedIsTakenForNone) {
   Begin();

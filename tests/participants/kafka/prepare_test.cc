@@ -248,6 +248,29 @@ TEST_F(PrepareTest, WhatWasRefusedUntilTheDeadlineIsNo) {
   EXPECT_THAT(vote.error.message, HasSubstr("NOT_ENOUGH_REPLICAS"));
 }
 
+TEST_F(PrepareTest, WhatMayHaveBeenWrittenByTheDeadlineIsUnknown) {
+  Begin();
+  // REQUEST_TIMED_OUT: the replicas did not acknowledge, and the leader has it. Then NOT_ENOUGH_REPLICAS, which takes
+  // nothing back.
+  broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 7));
+  broker_->Always(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 19));
+  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kUnknown);
+}
+
+TEST_F(PrepareTest, WhatWasAcknowledgedAfterAllLeavesNoDoubtBehind) {
+  options_.max_batch_bytes = 500;
+  Begin();
+  broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 7));
+  broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 46));
+  broker_->Always(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 19));
+  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  const std::vector<v1::KafkaRecord> two_batches(2, ARecord("t", std::string(300, 'x')));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation(two_batches)).ok);
+  EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kNo);
+}
+
 TEST_F(PrepareTest, ABrokerThatIsDownUntilTheDeadlineIsNo) {
   Begin();
   const BranchId branch = participant_->Open(absl::Milliseconds(100));
