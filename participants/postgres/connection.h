@@ -109,8 +109,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Sync(OnSync done);
 
   // Brings the session back to where it was at its start, so that nothing of one user reaches the next. Costs no
-  // waiting: later commands may follow at once, and where it fails the connection ends.
-  void ResetSession();
+  // waiting: later commands may follow at once, and where it fails the connection ends. `find_prepared`: look for
+  // statements that a DO block or a procedure may have prepared.
+  void ResetSession(bool find_prepared);
+  // The same as part of the segment that is being sent, outside a transaction: it is skipped where that fails. What is
+  // not part of it follows with ResetRest().
+  void SendReset();
+  void ResetRest();
 
   // The caller has changed what the session keeps under its own names: it cannot be given to anybody else.
   void Taint() { tainted_ = true; }
@@ -150,7 +155,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ReleaseSocket();
   void AskServer();
   void HandleSettings(const PGresult* result);
-  void HandleReset(const Answer& answer);
+  void FindPrepared();
   void SendPrepared(const Command& command, const StatementCache::Use& use, OnAnswer done);
 
   void Append(Pending pending, int sent);

@@ -166,7 +166,7 @@ void ConnectionPool::WorkingEnded(Connection* connection, bool was_ready, const 
   OpenWorkingIfNeeded();
 }
 
-void ConnectionPool::Release(const ConnectionPtr& connection) {
+void ConnectionPool::Release(const ConnectionPtr& connection, Reset reset) {
   if (connection->has_ended()) return;
   if (connection->tainted()) {
     connection->Sync([connection](bool lost) {
@@ -176,7 +176,11 @@ void ConnectionPool::Release(const ConnectionPtr& connection) {
     });
     return;
   }
-  connection->ResetSession();
+  if (reset == Reset::kRest) {
+    connection->ResetRest();
+  } else {
+    connection->ResetSession(reset == Reset::kAllAndPrepared);
+  }
   idle_.push_back(connection);
   GrantWaiters();
 }

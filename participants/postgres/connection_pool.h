@@ -41,8 +41,14 @@ class ConnectionPool {
   WaiterId Acquire(absl::Duration patience, Granted granted);
   void CancelWaiter(WaiterId& waiter);  // and sets it to 0
 
+  // How much of the session's reset is still to be done when a connection comes back.
+  enum class Reset {
+    kAll,
+    kAllAndPrepared,  // and the branch ran what can prepare statements behind our back
+    kRest,            // SendReset() was done
+  };
   // Takes it back after the last command of a branch was sent: resets the session and lends it on.
-  void Release(const ConnectionPtr& connection);
+  void Release(const ConnectionPtr& connection, Reset reset);
 
   // Ends a connection whose backend may be busy, and terminates that: closing alone would let it run on.
   void Terminate(const ConnectionPtr& connection, BranchError why);

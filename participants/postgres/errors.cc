@@ -35,13 +35,15 @@ StatusCode CodeOfSqlstate(std::string_view sqlstate) {
   if (sqlstate == "23505") return StatusCode::kAlreadyExists;
   if (sqlstate == "42501") return StatusCode::kPermissionDenied;
   if (sqlstate == "57014") return StatusCode::kDeadlineExceeded;
-  if (sqlstate == "55P03") return StatusCode::kAborted;  // lock_not_available
+  if (sqlstate == "08P01") return StatusCode::kInvalidArgument;  // a wrong number of parameters
+  if (sqlstate == "55P03") return StatusCode::kAborted;          // lock_not_available
   return CodeOfClass(sqlstate.substr(0, 2));
 }
 
 bool IsRetryable(std::string_view sqlstate) {
   if (sqlstate == "40001" || sqlstate == "40P01" || sqlstate == "55P03") return true;
   if (sqlstate == "57014") return false;  // cancelled: it would take as long again
+  if (sqlstate == "08P01") return false;  // as it stands it never succeeds
   const std::string_view sqlstate_class = sqlstate.substr(0, 2);
   return sqlstate_class == "08" || sqlstate_class == "53" || sqlstate_class == "57";
 }

@@ -72,6 +72,7 @@ absl::StatusOr<OperationTraits> CheckOperation(const v1::Operation& operation, c
     if (!fits.ok()) return fits;
     traits.undoes_errors |= i == 0 && scanned.kind == StatementKind::kRollbackToSavepoint;
     traits.taints_connection |= scanned.kind == StatementKind::kPreparedStatement;
+    traits.may_prepare |= scanned.keyword == "DO" || scanned.keyword == "CALL";
     traits.has_expectations |= statement.has_expect_rows();
   }
   return traits;

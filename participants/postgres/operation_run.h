@@ -25,6 +25,7 @@ struct OperationTraits {
   bool undoes_errors = false;      // it begins with ROLLBACK TO a savepoint
   bool has_expectations = false;   // whether it succeeds is for us to say, not for the server
   bool taints_connection = false;  // it works on the session's prepared statements
+  bool may_prepare = false;        // so may what it runs: a DO block, a procedure
 };
 
 // INVALID_ARGUMENT where an operation must not be sent: transaction control, text that the server would misread, values

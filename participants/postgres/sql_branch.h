@@ -84,6 +84,8 @@ class SqlBranch : public std::enable_shared_from_this<SqlBranch> {
   void RollBackForAbort();
   void AbortVoted(Participant::FinishDone done);
   void GiveBackSlot();
+  void SendResetWithEnd();
+  void ReleaseConnection(ConnectionPool::Reset reset);
   void SetDoom(const Doom& doom);
 
   v1::PostgresToken Token() const;
@@ -106,13 +108,15 @@ class SqlBranch : public std::enable_shared_from_this<SqlBranch> {
   PrepareSlots::WaiterId slot_waiter_ = 0;
   bool pump_posted_ = false;
 
-  bool has_begun_ = false;  // BEGIN was sent
+  bool has_begun_ = false;    // BEGIN was sent
+  bool may_prepare_ = false;  // an operation ran what can prepare statements behind our back
   std::optional<Doom> doom_;
 
   // Of the segment under way.
   bool in_flight_ = false;
   bool segment_prepares_ = false;
   bool segment_ends_read_only_ = false;
+  bool segment_resets_ = false;
   bool segment_was_refused_ = false;  // the server has refused one of its commands, and skips the rest
   std::vector<RunPtr> sent_;
   LoopTasks::AlarmId alarm_ = 0;

@@ -95,10 +95,25 @@ TEST_F(PostgresSessionTest, PreparedStatementsOfACallerEndWithTheBranch) {
   CommitWith({});
 }
 
-TEST_F(PostgresSessionTest, PreparedStatementsOfAFunctionEndWithTheBranch) {
+TEST_F(PostgresSessionTest, PreparedStatementsOfABlockEndWithTheBranch) {
   CommitWith({"DO $$BEGIN EXECUTE 'PREPARE hidden AS SELECT 1'; END$$"});
   AskNext("SELECT 'x'");
   EXPECT_EQ(AskNext("SELECT count(*)::text FROM pg_prepared_statements WHERE name = 'hidden'"), "0");
+}
+
+TEST_F(PostgresSessionTest, ANameThatAFunctionLeftPreparedIsRetryableAndThenFree) {
+  const std::string function = table() + "_f()";
+  judge().Query(absl::StrCat("CREATE FUNCTION ", function,
+                             " RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'PREPARE hidden AS SELECT 1';"
+                             " RETURN 1; END$$"));
+  CommitWith({"SELECT " + function});
+  const BranchId branch = Open();
+  const ExecuteOutcome taken = Run(branch, "SELECT " + function);
+  EXPECT_EQ(taken.error.sqlstate, "42P05") << taken.error.message;
+  EXPECT_TRUE(taken.error.retryable);
+  EndBranch(branch);
+  CommitWith({"SELECT " + function});
+  judge().Query("DROP FUNCTION " + function);
 }
 
 TEST_F(PostgresSessionTest, AStatementWhoseTableChangedIsRetryableAndThenWorks) {
