@@ -212,7 +212,7 @@ absl::Status LogFolder::Inspect(const std::string& coordinator) {
     identity_ = {.format = log_format::kVersion,
                  .coordinator = {.name = coordinator, .incarnation = *incarnation},
                  .state = LogIdentity::State::kCreating};
-    return CheckFolderIsUnused(path_);
+    return absl::OkStatus();
   }
   if (!text.ok()) return text.status();
   const absl::StatusOr<LogIdentity> identity = ParseLogIdentity(identity_path, *text);
