@@ -32,9 +32,6 @@ fail() {
   exit 1
 }
 
-# ctest's fixture destroys its servers by itself; this is for a run that ends before ctest can.
-trap 'deploy/local.sh down --destroy --dir build/release/servers >/dev/null 2>&1 || true' EXIT
-
 check_form() {
   say "clang-format and shellcheck"
   git ls-files -z '*.cc' '*.h' | xargs -0 clang-format-14 --dry-run -Werror ||
@@ -52,7 +49,8 @@ build() {
 run_under_sanitizer() {
   build "$1"
   say "unit tests under $1"
-  ctest --test-dir "build/$1" -L unit --parallel "$cores" --output-on-failure --no-tests=error >"build/$1.ctest.log" ||
+  # More at once than cores: some of them wait more than they work.
+  ctest --test-dir "build/$1" -L unit --parallel "$((2 * cores))" --output-on-failure --no-tests=error >"build/$1.ctest.log" ||
     { cat "build/$1.ctest.log" && fail "unit tests fail under $1"; }
   tail -n 3 "build/$1.ctest.log"
 }
@@ -81,4 +79,6 @@ run_under_sanitizer tsan
 selection=(-LE long)
 ! $full || selection=()
 say "all tests"
+# ctest's fixture destroys its servers by itself; this is for a run that ends before ctest can.
+trap 'deploy/local.sh down --hold --dir build/release/servers >/dev/null 2>&1 || true' EXIT
 ctest --test-dir build/release "${selection[@]}" --parallel "$cores" --output-on-failure --no-tests=error
