@@ -229,12 +229,14 @@ void Shard::GetTransaction(v1::GetTransactionRequest request, Answer<v1::Transac
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
   const std::string& request_id = request.request_id();
-  ResolveRequest(request_id, [request_id, if_running, if_ended, answer = std::move(answer)](
+  ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](
                                  TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
     if (running) return if_running(running, std::move(answer));
     if (ended) return if_ended(std::move(*ended), std::move(answer));
+    // Which of the three it is nobody knows any more, unless nothing was ever forgotten.
     v1::TransactionFailure failure;
-    failure.set_outcome(v1::NEVER_EXISTED);
+    const bool nothing_was_forgotten = log_.requests_forgotten_before() == absl::InfinitePast();
+    failure.set_outcome(nothing_was_forgotten ? v1::NEVER_EXISTED : v1::OUTCOME_UNSPECIFIED);
     failure.set_reason(absl::StrCat("no transaction is known under request_id \"", request_id,
                                     "\": it never came, left no decision before a crash, or is older than "
                                     "transactions.outcome_retention"));

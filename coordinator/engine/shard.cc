@@ -271,14 +271,30 @@ TransactionPtr Shard::Create(const std::string& request_id, const std::string& r
   transaction->began = clock_.Now();
   transaction->deadline = transaction->began + allowed;
   transaction->deadline_timer = scheduler_.After(allowed, [this, transaction, allowed] {
-    runner_.FeedFailure(transaction, protocol::DeadlinePassed{},
-                        Failure(*transaction, v1::ABORTED,
-                                absl::StrCat("transaction ", transaction->id.ToString(), " reached its deadline of ",
-                                             absl::FormatDuration(allowed), " before its decision")));
+    runner_.FeedFailure(transaction, protocol::DeadlinePassed{}, FailureAtDeadline(*transaction, allowed));
   });
   transactions_[transaction->id.sequence] = transaction;
   if (!request_id.empty()) requests_[request_id] = transaction->id.sequence;
   return transaction;
+}
+
+v1::TransactionFailure Shard::FailureAtDeadline(const Transaction& transaction, absl::Duration allowed) const {
+  v1::TransactionFailure failure =
+      Failure(transaction, v1::ABORTED,
+              absl::StrCat("transaction ", transaction.id.ToString(), " reached its deadline of ",
+                           absl::FormatDuration(allowed), " before its decision"));
+  for (std::size_t i = 0; i < transaction.branches.size(); ++i) {
+    const protocol::Branch& state = transaction.state.branches[i];
+    if (state.operations_outstanding == 0 && state.phase != protocol::BranchPhase::kPreparing) continue;
+    const BranchRun& branch = transaction.branches[i];
+    failure.set_branch(branch.name);
+    failure.set_retryable(true);
+    failure.mutable_reason()->append(absl::StrCat(
+        ", waiting for the ", state.operations_outstanding > 0 ? "work" : "vote", " of branch \"", branch.name,
+        "\" at participant \"", branch.participant_name, "\": ", branch.participant->health().message));
+    return failure;
+  }
+  return failure;
 }
 
 absl::Status Shard::CheckRoom() const {

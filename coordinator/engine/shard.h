@@ -101,6 +101,7 @@ class Shard {
   absl::Status CheckNew(std::string_view request_id, const google::protobuf::Duration& timeout,
                         const google::protobuf::Map<std::string, std::string>& labels, bool has_first_attempt,
                         const google::protobuf::Timestamp& first_attempt) const;
+  v1::TransactionFailure FailureAtDeadline(const Transaction& transaction, absl::Duration allowed) const;
   absl::Status CheckRoom() const;
   absl::Status CheckSameRequest(const std::string& request_id, const std::string& hash, const Transaction* running,
                                 const std::optional<EndedTransaction>& ended) const;

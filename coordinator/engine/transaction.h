@@ -32,6 +32,7 @@ struct BranchRun {
   std::string name;
   std::string participant_name;
   Participant* participant = nullptr;  // null where the configuration no longer names it
+  std::string options;                 // as enlisted, serialised: tells a repeat from another Enlist
   std::vector<OperationSlot> operations;
   std::string token;  // from its vote, or from the log
   int attempts = 0;   // of phase two

@@ -36,8 +36,10 @@ absl::Status Shard::AddBranch(const TransactionPtr& transaction, const std::stri
   absl::Status opened = participant->Open({transaction->id, name}, options, transaction->deadline);
   if (!opened.ok()) return opened;
   const bool broker = participant->kind() == ParticipantKind::kBroker;
-  transaction->branches.push_back(
-      BranchRun{.name = name, .participant_name = participant_name, .participant = participant});
+  transaction->branches.push_back(BranchRun{.name = name,
+                                            .participant_name = participant_name,
+                                            .participant = participant,
+                                            .options = options.SerializeAsString()});
   runner_.Feed(transaction,
                protocol::Enlisted{.kind = broker ? protocol::BranchKind::kBroker : protocol::BranchKind::kDatabase,
                                   .after_databases = broker && options.kafka().order() != v1::UNORDERED});
@@ -56,7 +58,12 @@ void Shard::Enlist(v1::EnlistRequest request, Answer<v1::EnlistResponse> answer)
         }
         for (const BranchRun& branch : transaction->branches) {
           if (branch.name != request.branch()) continue;
-          if (branch.participant_name == request.participant()) return reply(v1::EnlistResponse());  // a repeat
+          if (branch.participant_name == request.participant()) {
+            if (branch.options == request.options().SerializeAsString())
+              return reply(v1::EnlistResponse());  // a repeat
+            return reply(absl::InvalidArgumentError(
+                absl::StrCat("branch \"", branch.name, "\" is already enlisted, with other options")));
+          }
           return reply(absl::InvalidArgumentError(absl::StrCat(
               "branch \"", branch.name, "\" is already enlisted, with participant \"", branch.participant_name, "\"")));
         }
@@ -141,7 +148,8 @@ void Shard::ExecuteIn(const TransactionPtr& transaction, v1::ExecuteRequest requ
       return reply(std::move(response));
     }
     v1::TransactionFailure failure = FailureOfBranch(transaction->id, transaction->branches[index], outcome.error);
-    if (transaction->aborted) failure.set_outcome(v1::ABORTED);
+    // Work that fails because its transaction was aborted, such as at the deadline, is answered with that.
+    if (transaction->aborted) return reply(WithFailure(absl::StatusCode::kAborted, transaction->failure));
     reply(WithFailure(outcome.error.code, failure));
   };
   if (number == next) {

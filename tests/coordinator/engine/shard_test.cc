@@ -100,6 +100,27 @@ TEST_F(ShardTest, AnAbandonedTransactionIsAbortedAtItsDeadline) {
   EXPECT_THAT((*commit)->status().message(), HasSubstr("deadline of 30s"));
 }
 
+TEST_F(ShardTest, ADeadlineThatPassesWhileABranchIsWaitedForNamesIt) {
+  t.events->hold_votes = true;
+  const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
+  t.scheduler.Advance(t.options.default_timeout);
+  ASSERT_TRUE(submit->has_value());
+  const v1::TransactionFailure failure = FailureOf((*submit)->status());
+  EXPECT_EQ(failure.branch(), "events");
+  EXPECT_TRUE(failure.retryable());
+  EXPECT_THAT(failure.reason(), HasSubstr("waiting for the vote of branch \"events\" at participant \"events\""));
+}
+
+TEST_F(ShardTest, EnlistAgainWithOtherOptionsIsRefused) {
+  v1::EnlistRequest enlist;
+  enlist.set_txn_id(t.BeginAndEnlistBoth());
+  enlist.set_participant("db");
+  enlist.set_branch("db");
+  EXPECT_TRUE((*t.Call(&Shard::Enlist, enlist))->ok()) << "a repeat";
+  enlist.mutable_options()->mutable_sql()->set_read_only(true);
+  EXPECT_EQ((*t.Call(&Shard::Enlist, enlist))->status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(ShardTest, ARepeatedOperationAnswersWithoutWorkingAgain) {
   const std::string txn = t.BeginAndEnlistBoth();
   EXPECT_TRUE((*t.Execute(txn, "db", 1))->ok());
