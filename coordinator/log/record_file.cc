@@ -111,8 +111,8 @@ class Reader {
 
 // Where the first record begins that lies wholly behind `offset`. Records are written one after the other, each when
 // the one before it is on disk: what lies in front of one was not torn.
-std::optional<std::size_t> FindRecordBehind(std::string_view file, std::size_t offset) {
-  for (++offset; offset < file.size(); ++offset) {
+std::optional<std::size_t> FindRecordBehind(std::string_view file, std::size_t offset, std::size_t written_size) {
+  for (++offset; offset < written_size; ++offset) {
     const std::optional<Fragment> fragment = FragmentAt(file, offset);
     // An empty fragment is too easily found where there is none.
     if (fragment && !fragment->payload.empty() && (fragment->type == kFull || fragment->type == kFirst)) return offset;
@@ -140,11 +140,18 @@ bool EndsLikeATrailer(std::string_view bytes, std::string_view trailer) {
   return equal + 2 >= trailer.size();
 }
 
-// Without a trailer: the fragment at `offset` is there up to its end, whatever its header says.
-bool FragmentIsComplete(std::string_view file, std::size_t offset) {
-  const std::size_t room = std::min(LeftInBlock(offset), file.size() - offset);
-  if (room <= kHeaderSize) return false;
-  return LengthAt(file, offset) <= room - kHeaderSize || ChecksumFits(file, offset, room - kHeaderSize);
+// Without a trailer: the fragment at `offset` is there up to its end, whatever its header says. `written_size` is where
+// the zeros at the end of the file begin, of which the first may be the fragment's.
+bool FragmentIsComplete(std::string_view file, std::size_t offset, std::size_t written_size) {
+  constexpr std::size_t kMostZeros = 16;
+  if (offset + kHeaderSize >= written_size || LeftInBlock(offset) < kHeaderSize) return false;
+  const std::size_t most = std::min(LeftInBlock(offset), file.size() - offset) - kHeaderSize;
+  const std::size_t least = std::min(most, written_size - offset - kHeaderSize);
+  if (LengthAt(file, offset) <= least) return true;
+  for (std::size_t length = least; length <= std::min(most, least + kMostZeros); ++length) {
+    if (ChecksumFits(file, offset, length)) return true;
+  }
+  return false;
 }
 
 RecordFileEnd Classify(std::string_view file, std::string_view trailer, const Reader& reader) {
@@ -157,15 +164,14 @@ RecordFileEnd Classify(std::string_view file, std::string_view trailer, const Re
   if (end.kind == RecordFileEnd::Kind::kZeros) return end;
 
   const std::size_t bad = reader.stopped_at();
-  if (const auto next = FindRecordBehind(file.substr(0, written_size), bad)) {
+  if (const auto next = FindRecordBehind(file, bad, written_size)) {
     end.kind = RecordFileEnd::Kind::kDamaged;
     end.what = absl::StrCat("byte ", bad, " to byte ", *next, " is no record, and a whole record follows");
     return end;
   }
-  const std::string_view written = file.substr(0, written_size);
-  const bool complete = trailer.empty() ? FragmentIsComplete(written, std::min(bad, written_size))
-                                        : EndsLikeATrailer(written.substr(end.sound_size), trailer);
-  if (complete && !HasUnwrittenSector(written, end.sound_size, written_size)) {
+  const std::string_view rest = file.substr(end.sound_size, written_size - end.sound_size);
+  const bool complete = trailer.empty() ? FragmentIsComplete(file, bad, written_size) : EndsLikeATrailer(rest, trailer);
+  if (complete && !HasUnwrittenSector(file, end.sound_size, written_size)) {
     end.kind = RecordFileEnd::Kind::kDamaged;
     end.what =
         absl::StrCat("its last record, from byte ", end.sound_size, " on, is complete, and its checksum is wrong");
