@@ -148,9 +148,10 @@ make_postgres_cluster() {
   make_postgres_folder
   postgres_data="$(readlink -f "$dir/postgres")/data"
   if [[ -f "$postgres_data/postmaster.pid" ]]; then
-    # Where nobody reaps a killed postmaster, as in many containers, the next one takes it for alive.
     await_no_backend "$postgres_data"
-    rm -f "$postgres_data/postmaster.pid"
+    # Where nobody reaps a killed postmaster, as in many containers, the next one would take it for alive. Elsewhere the
+    # file stays: by it the next one finds the shared memory that the killed one left, and removes it.
+    [[ ! -d "/proc/$(head -n 1 "$postgres_data/postmaster.pid")" ]] || rm -f "$postgres_data/postmaster.pid"
   fi
   [[ ! -f "$postgres_data/PG_VERSION" || -d "$postgres_data.new" ]] || return 0
   rm -rf "$postgres_data" "$postgres_data.new"
