@@ -281,8 +281,8 @@ void TransactionalIds::FenceLeftBehind() {
       Fence(id->number);
     }
     if (found > 0) {
-      spdlog::info("participant \"{}\": fencing {} transactional ids of earlier processes", cluster_.options().name,
-                   found);
+      spdlog::info("participant \"{}\": fencing {} transactional ids that no transaction needs",
+                   cluster_.options().name, found);
     }
     const std::size_t wanted = std::min(kFirstIds, pool_.most());
     if (pool_.size() < wanted) GrowFor(wanted - pool_.size());
