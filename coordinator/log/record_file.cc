@@ -143,12 +143,12 @@ bool EndsLikeATrailer(std::string_view bytes, std::string_view trailer) {
 // Without a trailer: the fragment at `offset` is there up to its end, whatever its header says. `written_size` is where
 // the zeros at the end of the file begin, of which the first may be the fragment's.
 bool FragmentIsComplete(std::string_view file, std::size_t offset, std::size_t written_size) {
-  constexpr std::size_t kMostZeros = 16;
+  constexpr std::size_t most_zeros = 16;
   if (offset + kHeaderSize >= written_size || LeftInBlock(offset) < kHeaderSize) return false;
   const std::size_t most = std::min(LeftInBlock(offset), file.size() - offset) - kHeaderSize;
   const std::size_t least = std::min(most, written_size - offset - kHeaderSize);
   if (LengthAt(file, offset) <= least) return true;
-  for (std::size_t length = least; length <= std::min(most, least + kMostZeros); ++length) {
+  for (std::size_t length = least; length <= std::min(most, least + most_zeros); ++length) {
     if (ChecksumFits(file, offset, length)) return true;
   }
   return false;
