@@ -164,7 +164,8 @@ TEST_F(PrepareTest, ANewLeaderIsLookedUpAndGetsTheBatch) {
   });
   Vote vote;
   Prepared(vote);
-  EXPECT_EQ(broker_->Count(ApiKey::kProduce), 1u);
+  // The old leader may be asked again while the look-up is on its way.
+  EXPECT_GE(broker_->Count(ApiKey::kProduce), 1u);
   EXPECT_EQ(second.Count(ApiKey::kProduce), 1u);
 }
 
