@@ -30,6 +30,10 @@ int GrpcMessageBound(std::uint64_t max_request_bytes) {
   return static_cast<int>(std::min<std::uint64_t>(bound, std::numeric_limits<int>::max()));
 }
 
+std::vector<std::string> ServiceNames() {
+  return {v1::Coordinator::service_full_name(), v1::Admin::service_full_name()};
+}
+
 absl::StatusOr<std::string> ReadPem(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
@@ -78,7 +82,9 @@ void ConfigureThreadsAndBounds(const ServerOptions& options, grpc::ServerBuilder
 }  // namespace
 
 Server::Server(const ServerOptions& options, Engine& engine)
-    : calls_(options.max_calls), coordinator_(engine, calls_, options.max_request_bytes), admin_(engine, calls_) {}
+    : calls_(options.max_calls),
+      coordinator_({engine, calls_, options.max_request_bytes}),
+      admin_({engine, calls_, options.max_request_bytes}) {}
 
 Server::~Server() { Stop(absl::ZeroDuration()); }
 
@@ -117,6 +123,8 @@ absl::Status Server::Listen(const ServerOptions& options) {
     }
   }
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not start its server");
+  // gRPC's health service answers for the whole server by itself; people also ask for a service by its name.
+  for (const std::string& name : ServiceNames()) server_->GetHealthCheckService()->SetServingStatus(name, true);
   return absl::OkStatus();
 }
 
@@ -124,7 +132,7 @@ absl::Status CheckTlsFiles(const TlsFiles& tls) { return Credentials(tls).status
 
 void Server::Stop(absl::Duration patience) {
   if (server_ == nullptr) return;
-  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+  server_->GetHealthCheckService()->SetServingStatus(false);  // of every name
   // gRPC's own patience also waits for callers that are merely connected; ours is for calls.
   calls_.Drain(patience);
   server_->Shutdown(absl::ToChronoTime(absl::Now()));

@@ -9,59 +9,73 @@
 
 namespace assent {
 
-// assent.v1.Coordinator over an engine. gRPC's callback API: a handler hands the request over and returns; it never
-// blocks, because this gRPC runs all handlers on a few threads. The engine and the count outlive the service.
-//
-// The two calls that carry work are taken as bytes and parsed here: what gRPC cannot parse, such as text that is not
-// UTF-8, it would answer with UNIMPLEMENTED and no word.
-class CoordinatorService final : public v1::Coordinator::WithRawCallbackMethod_Execute<
-                                     v1::Coordinator::WithRawCallbackMethod_Submit<v1::Coordinator::CallbackService>> {
- public:
-  // Requests of more than `max_request_bytes` are refused with RESOURCE_EXHAUSTED.
-  CoordinatorService(Engine& engine, CallsInProgress& calls, std::uint64_t max_request_bytes)
-      : engine_(engine), calls_(calls), max_request_bytes_(max_request_bytes) {}
+// What both services stand on. All outlive them.
+struct ServiceSurroundings {
+  Engine& engine;
+  CallsInProgress& calls;
+  std::uint64_t max_request_bytes;  // of one request; more are refused with RESOURCE_EXHAUSTED
+};
 
-  grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext* context, const v1::BeginRequest* request,
-                                  v1::BeginResponse* response) override;
-  grpc::ServerUnaryReactor* Enlist(grpc::CallbackServerContext* context, const v1::EnlistRequest* request,
-                                   v1::EnlistResponse* response) override;
-  grpc::ServerUnaryReactor* Execute(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-                                    grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* Commit(grpc::CallbackServerContext* context, const v1::CommitRequest* request,
-                                   v1::CommitResponse* response) override;
-  grpc::ServerUnaryReactor* Abort(grpc::CallbackServerContext* context, const v1::AbortRequest* request,
-                                  v1::AbortResponse* response) override;
-  grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-                                   grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* GetTransaction(grpc::CallbackServerContext* context,
-                                           const v1::GetTransactionRequest* request,
-                                           v1::TransactionDescription* response) override;
+namespace raw {
+
+using Reactor = grpc::ServerUnaryReactor;
+using Context = grpc::CallbackServerContext;
+using Bytes = grpc::ByteBuffer;
+
+// Every method is taken as bytes and parsed by us: what gRPC cannot parse, such as text that is not UTF-8, it would
+// answer with UNIMPLEMENTED and no word.
+template <template <typename> typename... Methods>
+struct Stacked;
+template <template <typename> typename Method, template <typename> typename... Rest>
+struct Stacked<Method, Rest...> {
+  template <typename Service>
+  using On = Method<typename Stacked<Rest...>::template On<Service>>;
+};
+template <>
+struct Stacked<> {
+  template <typename Service>
+  using On = Service;
+};
+
+using Coordinator =
+    Stacked<v1::Coordinator::WithRawCallbackMethod_Begin, v1::Coordinator::WithRawCallbackMethod_Enlist,
+            v1::Coordinator::WithRawCallbackMethod_Execute, v1::Coordinator::WithRawCallbackMethod_Commit,
+            v1::Coordinator::WithRawCallbackMethod_Abort, v1::Coordinator::WithRawCallbackMethod_Submit,
+            v1::Coordinator::WithRawCallbackMethod_GetTransaction>::On<v1::Coordinator::Service>;
+
+using Admin = Stacked<v1::Admin::WithRawCallbackMethod_ListTransactions,
+                      v1::Admin::WithRawCallbackMethod_DescribeTransaction>::On<v1::Admin::Service>;
+
+}  // namespace raw
+
+// assent.v1.Coordinator over an engine. gRPC's callback API: a handler hands the request over and returns; it never
+// blocks, because this gRPC runs all handlers on a few threads.
+class CoordinatorService final : public raw::Coordinator {
+ public:
+  explicit CoordinatorService(const ServiceSurroundings& surroundings) : env_(surroundings) {}
+
+  raw::Reactor* Begin(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* Enlist(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* Execute(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* Commit(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* Abort(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* Submit(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* GetTransaction(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
 
  private:
-  template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* ParseAndHand(void (Engine::*method)(Request, Reply<Response>),
-                                         const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response);
-
-  Engine& engine_;
-  CallsInProgress& calls_;
-  const std::uint64_t max_request_bytes_;
+  const ServiceSurroundings env_;
 };
 
 // assent.v1.Admin over an engine, in the same way.
-class AdminService final : public v1::Admin::CallbackService {
+class AdminService final : public raw::Admin {
  public:
-  AdminService(Engine& engine, CallsInProgress& calls) : engine_(engine), calls_(calls) {}
+  explicit AdminService(const ServiceSurroundings& surroundings) : env_(surroundings) {}
 
-  grpc::ServerUnaryReactor* ListTransactions(grpc::CallbackServerContext* context,
-                                             const v1::ListTransactionsRequest* request,
-                                             v1::ListTransactionsResponse* response) override;
-  grpc::ServerUnaryReactor* DescribeTransaction(grpc::CallbackServerContext* context,
-                                                const v1::DescribeTransactionRequest* request,
-                                                v1::TransactionDescription* response) override;
+  raw::Reactor* ListTransactions(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* DescribeTransaction(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
 
  private:
-  Engine& engine_;
-  CallsInProgress& calls_;
+  const ServiceSurroundings env_;
 };
 
 }  // namespace assent

@@ -87,6 +87,37 @@ absl::Status Failed(absl::StatusCode code, const std::string& message) {
   return status;
 }
 
+// A call as bytes: what no generated client would send, or of a service that Debian ships no client for.
+grpc::Status CallByName(const std::string& address, const std::string& method, const std::string& request,
+                        std::string* answer) {
+  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  auto call = stub.PrepareCall(&context, method, &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  const auto next = [&] { queue.Next(&tag, &ok); };
+  call->StartCall(nullptr);
+  next();
+  const grpc::Slice slice(request);
+  call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
+  next();
+  grpc::ByteBuffer buffer;
+  call->Read(&buffer, nullptr);
+  next();
+  if (ok) {
+    std::vector<grpc::Slice> slices;
+    (void)buffer.Dump(&slices);
+    for (const grpc::Slice& part : slices) answer->append(reinterpret_cast<const char*>(part.begin()), part.size());
+  }
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  next();
+  queue.Shutdown();
+  while (queue.Next(&tag, &ok)) continue;
+  return status;
+}
+
 grpc::Status Begin(v1::Coordinator::Stub& stub, v1::BeginResponse* response) {
   grpc::ClientContext context;
   v1::BeginRequest request;
@@ -351,42 +382,28 @@ TEST_F(ServerTest, AdminIsServed) {
   EXPECT_EQ(response.next_page_token(), "more");
 }
 
-// Both are asked by name and with the fewest bytes that they understand: Debian ships no client for them.
-grpc::Status CallByName(const std::string& address, const std::string& method, const std::string& request,
-                        std::string* answer) {
-  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  grpc::CompletionQueue queue;
-  auto call = stub.PrepareCall(&context, method, &queue);
-  void* tag = nullptr;
-  bool ok = false;
-  const auto next = [&] { queue.Next(&tag, &ok); };
-  call->StartCall(nullptr);
-  next();
-  const grpc::Slice slice(request);
-  call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
-  next();
-  grpc::ByteBuffer buffer;
-  call->Read(&buffer, nullptr);
-  next();
-  if (ok) {
-    std::vector<grpc::Slice> slices;
-    (void)buffer.Dump(&slices);
-    for (const grpc::Slice& part : slices) answer->append(reinterpret_cast<const char*>(part.begin()), part.size());
-  }
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  next();
-  queue.Shutdown();
-  while (queue.Next(&tag, &ok)) continue;
-  return status;
-}
-
 TEST_F(ServerTest, HealthSaysServing) {
   Serve({});
-  std::string answer;
-  ASSERT_TRUE(CallByName(server_->addresses().front(), "/grpc.health.v1.Health/Check", "", &answer).ok());
-  EXPECT_EQ(answer, std::string("\x08\x01")) << "field 1, SERVING";
+  const std::string whole_server;
+  const std::string by_service = std::string("\x0a\x15", 2) + "assent.v1.Coordinator";  // field 1, 21 bytes
+  for (const std::string& asked : {whole_server, by_service}) {
+    std::string answer;
+    ASSERT_TRUE(CallByName(server_->addresses().front(), "/grpc.health.v1.Health/Check", asked, &answer).ok());
+    EXPECT_EQ(answer, std::string("\x08\x01")) << "field 1, SERVING";
+  }
+}
+
+TEST_F(ServerTest, WhatCannotBeParsedIsRefusedWithAReasonInEveryCall) {
+  Serve({});
+  const std::string cut_short = "\x0a\x09orders";  // a field of 9 bytes, and 6 of them
+  for (const std::string method :
+       {"Coordinator/Begin", "Coordinator/Enlist", "Coordinator/Execute", "Coordinator/Commit", "Coordinator/Abort",
+        "Coordinator/Submit", "Coordinator/GetTransaction", "Admin/ListTransactions", "Admin/DescribeTransaction"}) {
+    std::string answer;
+    const grpc::Status status = CallByName(server_->addresses().front(), "/assent.v1." + method, cut_short, &answer);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << method << ": " << status.error_message();
+    EXPECT_THAT(status.error_message(), HasSubstr("not UTF-8")) << method;
+  }
 }
 
 TEST_F(ServerTest, ReflectionListsTheServices) {
