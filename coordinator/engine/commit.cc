@@ -168,6 +168,7 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
 void Shard::RunSubmit(v1::SubmitRequest request, const std::string& request_hash, Answer<v1::SubmitResponse> answer) {
   if (const absl::Status room = CheckRoom(); !room.ok()) return answer(room);
   const TransactionPtr transaction = Create(request.request_id(), request_hash, request.timeout(), request.labels());
+  transaction->is_submit = true;
   for (const v1::SubmitBranch& branch : request.branches()) {
     const absl::Status added = AddBranch(transaction, branch.participant(), branch.branch(), branch.options());
     if (added.ok()) continue;

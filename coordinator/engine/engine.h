@@ -27,6 +27,7 @@ struct EngineOptions {
   std::uint32_t max_open = 100'000;                    // transactions, in all shards; more are RESOURCE_EXHAUSTED
   std::uint32_t max_branches = 64;                     // a transaction
   std::uint64_t max_request_bytes = 16ull << 20;       // the work of one transaction
+  std::uint64_t max_reply_bytes = 4ull << 20;          // of one Execute or Submit
   std::uint64_t max_stored_reply_bytes = 16ull << 20;  // replies kept for repeats, a transaction
   std::uint32_t max_remembered = 20'000;  // ended transactions kept in memory for quick repeats, in all shards
   absl::Duration sweep_interval = absl::Seconds(10);    // between two looks for prepared work that nobody owns

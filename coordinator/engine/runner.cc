@@ -27,6 +27,24 @@ v1::TransactionFailure FailureOfBranch(const TxnId& txn, const BranchRun& branch
   return failure;
 }
 
+namespace {
+
+// Of a reply, beside its results' own bytes: what wraps each, and ids and the names of all branches.
+constexpr std::uint64_t kFramingBytes = 16;
+constexpr std::uint64_t kReplyRestBytes = 8 << 10;
+
+// Said before the decision: a caller that cannot take the reply would not learn that its transaction committed.
+ExecuteOutcome TooLargeReply(std::uint64_t max_reply_bytes) {
+  ExecuteOutcome outcome;
+  outcome.error.code = absl::StatusCode::kResourceExhausted;
+  outcome.error.message = absl::StrCat(
+      "its results make the reply larger than transactions.max_reply_bytes = ", max_reply_bytes,
+      "; ask for fewer rows, or raise that option of assentd and the largest message that the callers take");
+  return outcome;
+}
+
+}  // namespace
+
 Runner::Runner(const EngineOptions& options, DecisionLog& log, const Clock& clock, Scheduler& scheduler,
                std::function<void(const TransactionPtr&)> retired)
     : options_(options), log_(log), clock_(clock), scheduler_(scheduler), retired_(std::move(retired)) {}
@@ -99,21 +117,31 @@ void Runner::Execute(const TransactionPtr& transaction, std::uint32_t branch, st
   Feed(transaction, protocol::WorkStarted{branch});
   run.participant->Execute(transaction->Branch(branch), std::move(operation),
                            [this, transaction, branch, number](ExecuteOutcome outcome) {
-                             OperationSlot& slot = transaction->branches[branch].operations[number];
+                             const bool is_too_large = !ReplyFits(*transaction, outcome);
+                             if (is_too_large) outcome = TooLargeReply(options_.max_reply_bytes);
                              const bool ok = outcome.ok;
                              v1::TransactionFailure failure;
-                             if (!ok) {
+                             if (!ok)
                                failure = FailureOfBranch(transaction->id, transaction->branches[branch], outcome.error);
-                             }
+                             OperationSlot& slot = transaction->branches[branch].operations[number];
                              StoreReply(*transaction, slot, std::move(outcome));
                              auto waiters = std::exchange(slot.waiters, {});
                              for (auto& waiter : waiters) waiter(slot.outcome);
+                             // The branch takes the work for done, and would vote yes.
+                             if (is_too_large) FeedFailure(transaction, protocol::AbortAsked{}, failure);
                              if (ok || transaction->state.phase != Phase::kPreparing) {
                                Feed(transaction, protocol::WorkReturned{branch, ok});
                              } else {
                                FeedFailure(transaction, protocol::WorkReturned{branch, ok}, std::move(failure));
                              }
                            });
+}
+
+bool Runner::ReplyFits(Transaction& transaction, const ExecuteOutcome& outcome) const {
+  const std::uint64_t bytes = outcome.ok ? outcome.result.ByteSizeLong() + kFramingBytes : 0;
+  transaction.submit_reply_bytes += bytes;
+  const std::uint64_t of_reply = transaction.is_submit ? transaction.submit_reply_bytes : bytes;
+  return of_reply + kReplyRestBytes <= options_.max_reply_bytes;
 }
 
 void Runner::StoreReply(Transaction& transaction, OperationSlot& slot, ExecuteOutcome outcome) {

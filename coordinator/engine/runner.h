@@ -48,6 +48,7 @@ class Runner {
   void WriteDecision(const TransactionPtr& transaction, v1::Outcome outcome);
   void Reach(const TransactionPtr& transaction, Milestone milestone);
   void RunWaiters(const TransactionPtr& transaction);
+  bool ReplyFits(Transaction& transaction, const ExecuteOutcome& outcome) const;
   void StoreReply(Transaction& transaction, OperationSlot& slot, ExecuteOutcome outcome);
   absl::Duration RetryDelay(int attempts);
 

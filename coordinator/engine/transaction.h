@@ -56,6 +56,7 @@ struct Transaction {
   protocol::State state;
   std::vector<BranchRun> branches;  // as state.branches
 
+  bool is_submit = false;       // one reply brings all results
   bool in_log = false;          // its decision was found in the log at start: nothing else is known of it
   bool found_by_sweep = false;  // prepared work that nobody owned
   Milestone reached = Milestone::kNone;
@@ -64,6 +65,7 @@ struct Transaction {
   std::vector<std::string> heuristic_branches;
 
   std::uint64_t request_bytes = 0;       // of all operations
+  std::uint64_t submit_reply_bytes = 0;  // of all results
   std::uint64_t stored_reply_bytes = 0;  // of all OperationSlots
 
   // Run once each, when the milestone is reached or the transaction has aborted.

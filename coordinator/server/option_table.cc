@@ -115,6 +115,13 @@ std::span<const Option<Config>> TransactionsOptions() {
         .minimum = "1KiB",
         .maximum = "1GiB"},
        [](Config& c) -> OptionField { return &c.engine.max_request_bytes; }},
+      {{.name = "max_reply_bytes",
+        .type = OptionType::kSize,
+        .doc = "The results that one Execute, or all of one Submit, may return; more end the transaction. Stock gRPC "
+               "clients take 4MiB.",
+        .minimum = "64KiB",
+        .maximum = "1GiB"},
+       [](Config& c) -> OptionField { return &c.engine.max_reply_bytes; }},
       {{.name = "max_stored_reply_bytes",
         .type = OptionType::kSize,
         .doc = "Replies of one transaction that are kept for repeated calls.",

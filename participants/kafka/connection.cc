@@ -108,13 +108,12 @@ void Connection::Flush() {
   std::vector<boost::asio::const_buffer> buffers;
   buffers.reserve(writing_.size());
   for (const std::string& frame : writing_) buffers.push_back(boost::asio::buffer(frame));
-  boost::asio::async_write(socket_, std::move(buffers),
-                           [self = shared_from_this()](const error_code& error, std::size_t) {
-                             if (self->failed()) return;
-                             if (error) return self->Fail(error.message());
-                             self->writing_.clear();
-                             if (self->ready()) self->Flush();
-                           });
+  boost::asio::async_write(socket_, buffers, [self = shared_from_this()](const error_code& error, std::size_t) {
+    if (self->failed()) return;
+    if (error) return self->Fail(error.message());
+    self->writing_.clear();
+    if (self->ready()) self->Flush();
+  });
 }
 
 // ---- Receiving ------------------------------------------------------------------------------------------------------

@@ -147,8 +147,8 @@ void Connection::HandleSettings(const PGresult* result) {
 // ---- Commands -------------------------------------------------------------------------------------------------------
 
 void Connection::Send(const std::string& sql, OnAnswer done) {
-  static const Parameters kNone;
-  Send(Command{.sql = sql, .parameters = kNone}, std::move(done));
+  static const Parameters no_parameters;
+  Send(Command{.sql = sql, .parameters = no_parameters}, std::move(done));
 }
 
 void Connection::Send(const Command& command, OnAnswer done) {
@@ -218,9 +218,9 @@ void Connection::CloseSoon() {
 }
 
 void Connection::SendReset() {
-  static const Parameters kNone;
+  static const Parameters no_parameters;
   for (const std::string& command : kResetCommands) {
-    Send(Command{.sql = command, .parameters = kNone, .keep_plan = !tainted_, .comes_often = true},
+    Send(Command{.sql = command, .parameters = no_parameters, .keep_plan = !tainted_, .comes_often = true},
          [this](const Answer& answer) {
            if (answer.kind == Answer::Kind::kError) Close(answer.error);
          });

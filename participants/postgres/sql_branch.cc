@@ -337,17 +337,18 @@ bool SqlBranch::MayEndWithThisSegment() {
 void SqlBranch::SendPrepare() {
   segment_prepares_ = true;
   if (sent_.empty()) WatchPrepare();
-  static const Parameters kNone;
-  connection_->Send({.sql = kSeal, .parameters = kNone, .keep_plan = !connection_->tainted(), .comes_often = true},
-                    [self = shared_from_this()](const Answer& answer) {
-                      self->WatchPrepare();
-                      if (answer.kind == Answer::Kind::kDone) {
-                        self->transaction_id_ = std::strtoull(PQgetvalue(answer.result, 0, 0), nullptr, 10);
-                      } else if (answer.kind == Answer::Kind::kError) {
-                        self->segment_was_refused_ = true;
-                        self->SetDoom({.error = answer.error});
-                      }
-                    });
+  static const Parameters no_parameters;
+  connection_->Send(
+      {.sql = kSeal, .parameters = no_parameters, .keep_plan = !connection_->tainted(), .comes_often = true},
+      [self = shared_from_this()](const Answer& answer) {
+        self->WatchPrepare();
+        if (answer.kind == Answer::Kind::kDone) {
+          self->transaction_id_ = std::strtoull(PQgetvalue(answer.result, 0, 0), nullptr, 10);
+        } else if (answer.kind == Answer::Kind::kError) {
+          self->segment_was_refused_ = true;
+          self->SetDoom({.error = answer.error});
+        }
+      });
   connection_->Send(absl::StrCat("PREPARE TRANSACTION ", Quoted(id_.ToGid())),
                     [self = shared_from_this()](const Answer& answer) { self->HandlePrepareAnswer(answer); });
 }

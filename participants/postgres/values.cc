@@ -143,8 +143,9 @@ absl::Status CheckParameters(const v1::ParameterSet& set, std::uint64_t max_para
                                                      " bytes, more than max_parameter_bytes = ", max_parameter_bytes));
     }
     if (value.kind_case() != v1::Value::kText) continue;
-    const absl::Status text = CheckText(value.text(), absl::StrCat("parameter $", i + 1, " of ", place));
-    if (!text.ok()) return text;
+    if (absl::Status text = CheckText(value.text(), absl::StrCat("parameter $", i + 1, " of ", place)); !text.ok()) {
+      return text;
+    }
   }
   return absl::OkStatus();
 }

@@ -1,8 +1,7 @@
 // Bounds, lost connections, and branches that ended without us.
 
-#include <signal.h>
-
 #include <algorithm>
+#include <csignal>
 
 #include "assent/v1/token.pb.h"
 #include "tests/contract/postgres_fixture.h"

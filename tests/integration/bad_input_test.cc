@@ -314,7 +314,7 @@ TEST_F(BadInputTest, ARequestOverTheBoundNamesTheBound) {
 
 TEST_F(BadInputTest, ARequestFarOverTheBoundIsRefusedToo) {
   v1::SubmitRequest request;
-  AddBranch(request, "orders-db", SqlWork("SELECT length($1)", {Text(std::string(20'000'000, 'x'))}));
+  AddBranch(request, "orders-db", SqlWork("SELECT length($1)", {Text(std::string(std::size_t{20'000'000}, 'x'))}));
   EXPECT_EQ(caller_.Submit(request).code(), StatusCode::RESOURCE_EXHAUSTED);
 }
 

@@ -19,7 +19,7 @@ namespace assent::integration {
 namespace {
 
 constexpr int kTransactions = 1000;
-constexpr long kMaxResidentKilobytes = 200 * 1024;
+constexpr long kMaxResidentKilobytes = 200L * 1024;
 constexpr int kMaxThreads = 32;
 
 // One transaction, driven by callbacks alone.

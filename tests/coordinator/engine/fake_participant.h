@@ -37,6 +37,7 @@ class FakeParticipant final : public Participant {
     Note("execute", branch);
     ExecuteOutcome outcome{.ok = execute_error.message.empty(), .error = execute_error};
     outcome.result.mutable_kafka()->set_records(operation.kafka().records_size());
+    if (!result_text.empty()) outcome.result.mutable_sql()->add_results()->set_command_tag(result_text);
     if (hold_execute) {
       held.push_back([outcome, done = std::move(done)]() mutable { done(outcome); });
     } else {
@@ -89,6 +90,7 @@ class FakeParticipant final : public Participant {
 
   absl::Status open_result;
   BranchError execute_error;
+  std::string result_text;  // instead of the count of records
   Vote vote{.kind = Vote::Kind::kYes};
   Finish finish{.kind = Finish::Kind::kDone};
   bool hold_execute = false;

@@ -9,7 +9,6 @@
 namespace assent {
 namespace {
 
-using testing::Contains;
 using testing::ElementsAre;
 
 struct RecoveryTest : testing::Test {

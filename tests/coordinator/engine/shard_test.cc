@@ -298,6 +298,30 @@ TEST_F(ShardTest, RepliesKeptForRepeatsAreBounded) {
   EXPECT_THAT((*dropped)->status().message(), HasSubstr("max_stored_reply_bytes"));
 }
 
+TEST_F(ShardTest, ASubmitWhoseResultsAreTooMuchForOneReplyAborts) {
+  t.options.max_reply_bytes = 64 << 10;
+  t.db->result_text = std::string(30 << 10, 'x');
+  t.events->result_text = t.db->result_text;
+  const auto both = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1"));
+  ASSERT_EQ((*both)->status().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT((*both)->status().message(), HasSubstr("transactions.max_reply_bytes = 65536"));
+  EXPECT_TRUE(db_store.committed.empty());
+  t.events->result_text.clear();
+  EXPECT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r2")))->ok());
+}
+
+TEST_F(ShardTest, AnExecuteWhoseResultIsTooMuchForItsReplyAbortsTheTransaction) {
+  t.options.max_reply_bytes = 64 << 10;
+  t.db->result_text = std::string(40 << 10, 'x');
+  const std::string txn = t.BeginAndEnlistBoth();
+  EXPECT_TRUE((*t.Execute(txn, "db", 1))->ok());
+  EXPECT_TRUE((*t.Execute(txn, "db", 2))->ok()) << "each has a reply of its own";
+  t.db->result_text = std::string(70 << 10, 'x');
+  EXPECT_EQ((*t.Execute(txn, "db", 3))->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ((*t.Commit(txn))->status().code(), absl::StatusCode::kAborted);
+  EXPECT_TRUE(db_store.committed.empty());
+}
+
 TEST_F(ShardTest, ListGivesWhatMatches) {
   const std::string first = t.BeginAndEnlistBoth();
   t.scheduler.Advance(absl::Seconds(5));

@@ -230,17 +230,17 @@ TEST_F(DecisionLogTest, HeuristicRecordsAreDurableBeforeTheirCompletion) {
 
 TEST_F(DecisionLogTest, ManyThreadsWriteAndReadAtOnce) {
   options_.sequence_reservation = 100'000;
-  constexpr int thread_count = 4;
-  constexpr int each = 500;
+  constexpr int kThreads = 4;
+  constexpr int kEach = 500;
   {
     const auto log = Open();
     Completions decided;
     Completions ended;
     std::vector<std::thread> threads;
-    threads.reserve(thread_count);
-    for (int thread = 0; thread < thread_count; ++thread) {
+    threads.reserve(kThreads);
+    for (int thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&, thread] {
-        for (int i = 0; i < each; ++i) {
+        for (int i = 0; i < kEach; ++i) {
           const TxnId txn = MakeTxn(*log, log->NextSequence());
           const std::string request = std::to_string(thread) + "-" + std::to_string(i);
           EXPECT_FALSE(log->RequestMayExist(request) && FindRequest(*log, request).has_value());
@@ -253,13 +253,13 @@ TEST_F(DecisionLogTest, ManyThreadsWriteAndReadAtOnce) {
       });
     }
     for (std::thread& thread : threads) thread.join();
-    decided.WaitFor(thread_count * each);
-    ended.WaitFor(thread_count * each / 2);
-    for (int thread = 0; thread < thread_count; ++thread) {
+    decided.WaitFor(kThreads * kEach);
+    ended.WaitFor(kThreads * kEach / 2);
+    for (int thread = 0; thread < kThreads; ++thread) {
       EXPECT_TRUE(FindRequest(*log, std::to_string(thread) + "-7").has_value());
     }
   }
-  EXPECT_EQ(Open()->start().unfinished.size(), thread_count * each / 2u);
+  EXPECT_EQ(Open()->start().unfinished.size(), kThreads * kEach / 2u);
 }
 
 }  // namespace

@@ -111,7 +111,7 @@ class Load {
 };
 
 TEST_F(LogCrashTest, APowerCutAtAnyMomentLeavesAPrefixWithEverythingThatWasAcknowledged) {
-  constexpr std::size_t cuts = 30 / kStride;
+  constexpr std::size_t kCuts = 30 / kStride;
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -120,7 +120,7 @@ TEST_F(LogCrashTest, APowerCutAtAnyMomentLeavesAPrefixWithEverythingThatWasAckno
   const std::uint32_t epoch = log->start().epoch;
   Load load(*log);
   int torn = 0;
-  for (std::size_t cut = 0; cut < cuts; ++cut) {
+  for (std::size_t cut = 0; cut < kCuts; ++cut) {
     // In the middle of it: the load goes on behind that moment, but not for ever.
     const int moment = load.submitted() + static_cast<int>(random() % 300);
     load.GoTo(moment + 100);

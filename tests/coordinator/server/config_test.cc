@@ -70,7 +70,8 @@ TEST(ConfigTest, EveryTransactionsAndLogOptionIsRead) {
   const auto config = Parse(Minimal(
       "",
       "[transactions]\ndefault_timeout = \"5s\"\nmax_timeout = \"10m\"\nmax_open = 7\nmax_branches = 8\n"
-      "max_request_bytes = \"1MiB\"\nmax_stored_reply_bytes = \"2MiB\"\nmax_remembered = 9\n"
+      "max_request_bytes = \"1MiB\"\nmax_reply_bytes = \"3MiB\"\nmax_stored_reply_bytes = \"2MiB\"\nmax_remembered = "
+      "9\n"
       "outcome_retention = \"48h\"\nmax_outcome_bytes = \"1GiB\"\nsweep_interval = \"3s\"\nfirst_retry = \"5ms\"\n"
       "last_retry = \"1m\"\n[log]\nend_sync_delay = \"7ms\"\nmax_group_bytes = \"1MiB\"\nmax_wal_bytes = \"2MiB\"\n"
       "write_buffer_bytes = \"3MiB\"\nblock_cache_bytes = \"4MiB\"\n"));
@@ -80,6 +81,7 @@ TEST(ConfigTest, EveryTransactionsAndLogOptionIsRead) {
   EXPECT_EQ(config->engine.max_open, 7u);
   EXPECT_EQ(config->engine.max_branches, 8u);
   EXPECT_EQ(config->engine.max_request_bytes, 1ull << 20);
+  EXPECT_EQ(config->engine.max_reply_bytes, 3ull << 20);
   EXPECT_EQ(config->engine.max_stored_reply_bytes, 2ull << 20);
   EXPECT_EQ(config->engine.max_remembered, 9u);
   EXPECT_EQ(config->log.outcome_retention, absl::Hours(48));
