@@ -56,7 +56,9 @@ void Client::BeginAsync(BeginOptions options, absl::AnyInvocable<void(absl::Stat
   const absl::Duration timeout = TimeoutOr(options.timeout, *connection_);
   const absl::Duration give_up = GiveUp(timeout, *connection_);
   v1::BeginRequest request;
-  request.set_request_id(options.request_id.empty() ? connection_->RandomRequestId() : options.request_id);
+  // None of our own: with one, the coordinator would make even an abort durable. A repeat may begin a second
+  // transaction, which is empty and ends at its deadline.
+  request.set_request_id(options.request_id);
   *request.mutable_timeout() = ToProto(timeout);
   *request.mutable_first_attempt() = ToProto(absl::Now());
   for (const auto& [key, value] : options.labels) (*request.mutable_labels())[key] = value;

@@ -55,7 +55,7 @@ assent::Record EventOf(const Order& order, const std::string& topic) {
 }
 
 int Complain(const absl::Status& status) {
-  std::cerr << "order_service: " << status.ToString() << "\n";
+  std::cerr << "order_service: " << absl::StatusCodeToString(status.code()) << ": " << status.message() << "\n";
   return 1;
 }
 

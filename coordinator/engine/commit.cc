@@ -24,11 +24,25 @@ Milestone MilestoneOf(v1::Wait wait) {
 }
 
 template <typename Response>
-Response CommittedResponse(const TxnId& id, const std::vector<std::string>& heuristic_branches) {
+Response CommittedResponse(const Transaction& transaction) {
   Response response;
-  response.set_txn_id(id.ToString());
+  response.set_txn_id(transaction.id.ToString());
   response.set_outcome(v1::COMMITTED);
-  for (const std::string& branch : heuristic_branches) response.add_heuristic_branches(branch);
+  for (std::size_t i = 0; i < transaction.branches.size(); ++i) {
+    if (transaction.state.branches[i].phase != protocol::BranchPhase::kHeuristic) continue;
+    response.add_heuristic_branches(transaction.branches[i].name);
+  }
+  return response;
+}
+
+template <typename Response>
+Response CommittedResponse(const EndedTransaction& ended) {
+  Response response;
+  response.set_txn_id(ended.id.ToString());
+  response.set_outcome(v1::COMMITTED);
+  for (const EndedBranch& branch : ended.branches) {
+    if (branch.is_heuristic) response.add_heuristic_branches(branch.name);
+  }
   return response;
 }
 
@@ -52,15 +66,16 @@ void Shard::Commit(v1::CommitRequest request, Answer<v1::CommitResponse> answer)
           if (const absl::Status same = CheckOperationsSeen(*transaction, request); !same.ok()) return reply(same);
         }
         runner_.Feed(transaction, protocol::CommitAsked{});
-        runner_.WhenReached(
-            transaction, MilestoneOf(request.wait()), [transaction, reply = std::move(reply)]() mutable {
-              if (transaction->aborted) return reply(WithFailure(absl::StatusCode::kAborted, transaction->failure));
-              reply(CommittedResponse<v1::CommitResponse>(transaction->id, transaction->heuristic_branches));
-            });
+        runner_.WhenReached(transaction, MilestoneOf(request.wait()),
+                            [transaction, reply = std::move(reply)]() mutable {
+                              if (transaction->aborted)
+                                return reply(WithFailure(absl::StatusCode::kAborted, transaction->failure));
+                              reply(CommittedResponse<v1::CommitResponse>(*transaction));
+                            });
       },
       [](EndedTransaction ended, Answer<v1::CommitResponse> reply) {
         if (ended.outcome != v1::COMMITTED) return reply(StatusOfEnded(ended));
-        reply(CommittedResponse<v1::CommitResponse>(ended.id, ended.heuristic_branches));
+        reply(CommittedResponse<v1::CommitResponse>(ended));
       });
 }
 
@@ -105,8 +120,9 @@ void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
   const std::string& request_id = request.request_id();
-  ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](
-                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+  ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](auto known) mutable {
+    if (!known.ok()) return answer(known.status());
+    auto& [running, ended] = *known;
     if (running) return if_running(running, std::move(answer));
     if (ended) return if_ended(std::move(*ended), std::move(answer));
     // A transaction without branches bears the request_id, so that the durable abort bars whatever comes under it.
@@ -149,8 +165,10 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
   if (!valid.ok()) return answer(valid);
   std::string hash = HashOfRequest(request);
   const std::string request_id = request.request_id();
-  ResolveRequest(request_id, [this, request = std::move(request), hash = std::move(hash), answer = std::move(answer)](
-                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+  ResolveRequest(request_id, [this, request = std::move(request), hash = std::move(hash),
+                              answer = std::move(answer)](auto known) mutable {
+    if (!known.ok()) return answer(known.status());
+    auto& [running, ended] = *known;
     if (!running && !ended) {
       const absl::Status fits = CheckSubmit(request);
       return fits.ok() ? RunSubmit(std::move(request), hash, std::move(answer)) : answer(fits);
@@ -159,7 +177,7 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
     if (!same.ok()) return answer(same);
     if (running) return AnswerSubmit(running, request.wait(), std::move(answer));
     if (ended->outcome != v1::COMMITTED) return answer(StatusOfEnded(*ended));
-    auto response = CommittedResponse<v1::SubmitResponse>(ended->id, ended->heuristic_branches);
+    auto response = CommittedResponse<v1::SubmitResponse>(*ended);
     response.set_results_omitted(true);
     answer(std::move(response));
   });
@@ -196,7 +214,7 @@ void Shard::RunSubmit(v1::SubmitRequest request, const std::string& request_hash
 void Shard::AnswerSubmit(const TransactionPtr& transaction, v1::Wait wait, Answer<v1::SubmitResponse> answer) {
   runner_.WhenReached(transaction, MilestoneOf(wait), [transaction, answer = std::move(answer)]() mutable {
     if (transaction->aborted) return answer(WithFailure(absl::StatusCode::kAborted, transaction->failure));
-    auto response = CommittedResponse<v1::SubmitResponse>(transaction->id, transaction->heuristic_branches);
+    auto response = CommittedResponse<v1::SubmitResponse>(*transaction);
     response.set_results_omitted(transaction->in_log);
     for (const BranchRun& run : transaction->branches) {
       if (transaction->in_log) break;
@@ -230,8 +248,9 @@ void Shard::GetTransaction(v1::GetTransactionRequest request, Answer<v1::Transac
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
   const std::string& request_id = request.request_id();
-  ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](
-                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+  ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](auto known) mutable {
+    if (!known.ok()) return answer(known.status());
+    auto& [running, ended] = *known;
     if (running) return if_running(running, std::move(answer));
     if (ended) return if_ended(std::move(*ended), std::move(answer));
     // Which of the three it is nobody knows any more, unless nothing was ever forgotten.

@@ -70,11 +70,14 @@ v1::TransactionDescription Describe(const EndedTransaction& ended) {
                         : ended.outcome == v1::ABORTED ? v1::STATE_ABORTED
                                                        : v1::STATE_FORGOTTEN);
   if (!ended.failure.reason().empty()) *description.mutable_failure() = ended.failure;
-  for (const std::string& name : ended.heuristic_branches) {
+  const protocol::BranchPhase as_decided =
+      ended.outcome == v1::COMMITTED ? protocol::BranchPhase::kCommitted : protocol::BranchPhase::kAborted;
+  for (const EndedBranch& known : ended.branches) {
     v1::BranchDescription& branch = *description.add_branches();
-    branch.set_branch(name);
-    branch.set_state("heuristic");
-    branch.set_heuristic(true);
+    branch.set_branch(known.name);
+    branch.set_participant(known.participant_name);
+    branch.set_state(std::string(protocol::Name(known.is_heuristic ? protocol::BranchPhase::kHeuristic : as_decided)));
+    branch.set_heuristic(known.is_heuristic);
   }
   return description;
 }

@@ -264,7 +264,6 @@ void Runner::RecordHeuristic(const TransactionPtr& transaction, std::uint32_t br
   log_.RecordHeuristic(record, [this, transaction, branch, message = record.what()] {
     scheduler_.Post([this, transaction, branch, message] {
       transaction->branches[branch].waits_for = message;
-      transaction->heuristic_branches.push_back(transaction->branches[branch].name);
       Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kHeuristic});
     });
   });

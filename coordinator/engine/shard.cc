@@ -19,6 +19,27 @@ absl::Duration ToDuration(const google::protobuf::Duration& proto) {
   return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
 }
 
+EndedTransaction EndedInTheLog(const LoggedOutcome& logged) {
+  const v1::DecisionRecord& decision = logged.decision;
+  EndedTransaction ended{.id = ParseTxnId(decision.txn_id()).value_or(TxnId{}),
+                         .outcome = decision.outcome(),
+                         .request_id = decision.request_id(),
+                         .request_hash = decision.request_hash(),
+                         .failure = decision.failure()};
+  for (const v1::BranchRecord& branch : decision.branches()) {
+    ended.branches.push_back({.name = branch.branch(), .participant_name = branch.participant()});
+  }
+  for (const v1::HeuristicRecord& heuristic : logged.heuristics) {
+    const auto is_its = [&](const EndedBranch& branch) { return branch.name == heuristic.branch(); };
+    auto branch = std::find_if(ended.branches.begin(), ended.branches.end(), is_its);
+    if (branch == ended.branches.end()) {
+      branch = ended.branches.insert(branch, {.name = heuristic.branch(), .participant_name = heuristic.participant()});
+    }
+    branch->is_heuristic = true;
+  }
+  return ended;
+}
+
 absl::Time ToTime(const google::protobuf::Timestamp& proto) {
   return absl::FromUnixSeconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
 }
@@ -96,12 +117,19 @@ void Shard::Retire(const TransactionPtr& transaction) {
     return;
   }
   transactions_.erase(transaction->id.sequence);
-  Remember({.id = transaction->id,
-            .outcome = transaction->aborted ? v1::ABORTED : v1::COMMITTED,
-            .request_id = transaction->request_id,
-            .request_hash = transaction->request_hash,
-            .failure = transaction->failure,
-            .heuristic_branches = transaction->heuristic_branches});
+  EndedTransaction ended{.id = transaction->id,
+                         .outcome = transaction->aborted ? v1::ABORTED : v1::COMMITTED,
+                         .request_id = transaction->request_id,
+                         .request_hash = transaction->request_hash,
+                         .failure = transaction->failure};
+  ended.branches.reserve(transaction->branches.size());
+  for (std::size_t i = 0; i < transaction->branches.size(); ++i) {
+    const BranchRun& run = transaction->branches[i];
+    const bool is_heuristic = transaction->state.branches[i].phase == protocol::BranchPhase::kHeuristic;
+    ended.branches.push_back(
+        {.name = run.name, .participant_name = run.participant_name, .is_heuristic = is_heuristic});
+  }
+  Remember(std::move(ended));
 }
 
 void Shard::Remember(EndedTransaction ended) {
@@ -148,49 +176,42 @@ void Shard::ResolveEnded(const TxnId& id, ResolveDone done) {
     return done(std::move(ended));
   }
   if (const auto found = remembered_.find(id.sequence); found != remembered_.end()) return done(found->second);
-  log_.FindTransaction(
-      id, [this, ended = std::move(ended), done = std::move(done)](std::optional<LoggedOutcome> logged) mutable {
-        scheduler_.Post([this, ended = std::move(ended), done = std::move(done), logged = std::move(logged)]() mutable {
-          if (logged) {
-            ended.outcome = logged->decision.outcome();
-            ended.request_id = logged->decision.request_id();
-            ended.request_hash = logged->decision.request_hash();
-            ended.failure = logged->decision.failure();
-          } else {
-            // Presumed abort: an id that was given out and left no decision has none.
-            ended.outcome = ended.id.sequence < log_.forgotten_before() ? v1::FORGOTTEN : v1::ABORTED;
-          }
-          done(std::move(ended));
-        });
-      });
+  log_.FindTransaction(id, [this, ended = std::move(ended), done = std::move(done)](auto logged) mutable {
+    scheduler_.Post([this, ended = std::move(ended), done = std::move(done), logged = std::move(logged)]() mutable {
+      if (!logged.ok()) return done(logged.status());
+      if (logged->has_value()) {
+        ended = EndedInTheLog(**logged);
+      } else {
+        // Presumed abort: an id that was given out and left no decision has none.
+        ended.outcome = ended.id.sequence < log_.forgotten_before() ? v1::FORGOTTEN : v1::ABORTED;
+      }
+      done(std::move(ended));
+    });
+  });
 }
 
-void Shard::ResolveRequest(const std::string& request_id, FoundRequest done) {
-  const auto in_memory = [this, request_id](FoundRequest& found) {
+void Shard::ResolveRequest(const std::string& request_id, ResolveRequestDone done) {
+  const auto in_memory = [this, request_id](ResolveRequestDone& found) {
     const auto entry = requests_.find(request_id);
     if (entry == requests_.end()) return false;
     if (const auto running = transactions_.find(entry->second); running != transactions_.end()) {
-      found(running->second, std::nullopt);
+      found(KnownRequest{.running = running->second});
       return true;
     }
     const auto ended = remembered_.find(entry->second);
     if (ended == remembered_.end()) return false;
-    found(nullptr, ended->second);
+    found(KnownRequest{.ended = ended->second});
     return true;
   };
   if (in_memory(done)) return;
-  if (!log_.RequestMayExist(request_id)) return done(nullptr, std::nullopt);
-  log_.FindRequest(request_id, [this, in_memory, done = std::move(done)](std::optional<LoggedOutcome> logged) mutable {
+  if (!log_.RequestMayExist(request_id)) return done(KnownRequest());
+  log_.FindRequest(request_id, [this, in_memory, done = std::move(done)](auto logged) mutable {
     scheduler_.Post([in_memory, done = std::move(done), logged = std::move(logged)]() mutable {
       // While the log was read the same request may have come again.
       if (in_memory(done)) return;
-      if (!logged) return done(nullptr, std::nullopt);
-      EndedTransaction ended{.outcome = logged->decision.outcome(),
-                             .request_id = logged->decision.request_id(),
-                             .request_hash = logged->decision.request_hash(),
-                             .failure = logged->decision.failure()};
-      ended.id = ParseTxnId(logged->decision.txn_id()).value_or(TxnId{});
-      done(nullptr, std::move(ended));
+      if (!logged.ok()) return done(logged.status());
+      if (!logged->has_value()) return done(KnownRequest());
+      done(KnownRequest{.ended = EndedInTheLog(**logged)});
     });
   });
 }
@@ -324,8 +345,10 @@ void Shard::Begin(v1::BeginRequest request, Answer<v1::BeginResponse> answer) {
   if (request.request_id().empty()) return create(request, "", std::move(answer));
   const std::string hash = HashOfRequest(request);
   const std::string request_id = request.request_id();
-  ResolveRequest(request_id, [this, request = std::move(request), hash, describe, create, answer = std::move(answer)](
-                                 TransactionPtr running, std::optional<EndedTransaction> ended) mutable {
+  ResolveRequest(request_id, [this, request = std::move(request), hash, describe, create,
+                              answer = std::move(answer)](auto known) mutable {
+    if (!known.ok()) return answer(known.status());
+    const auto& [running, ended] = *known;
     if (!running && !ended) return create(request, hash, std::move(answer));
     if (const absl::Status same = CheckSameRequest(request.request_id(), hash, running.get(), ended); !same.ok()) {
       return answer(same);

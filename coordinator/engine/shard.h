@@ -26,15 +26,21 @@
 
 namespace assent {
 
-// What this process remembers of a transaction that has ended, for quick repeats. The log knows the same, less the
-// results and the reasons of aborts that nobody will ask for again.
+struct EndedBranch {
+  std::string name;
+  std::string participant_name;
+  bool is_heuristic = false;  // ended other than decided, or nobody can say
+};
+
+// What is known of a transaction that has ended. This process remembers the last ones, for quick repeats; the log knows
+// of the others what was decided durably: not the reasons of aborts that nobody will ask for again.
 struct EndedTransaction {
   TxnId id;
   v1::Outcome outcome = v1::OUTCOME_UNSPECIFIED;
   std::string request_id;
   std::string request_hash;
   v1::TransactionFailure failure;
-  std::vector<std::string> heuristic_branches;
+  std::vector<EndedBranch> branches;  // of a commit that the log knows: those that had something to commit
 };
 
 // The transactions of one thread: answers the API's calls about them, and keeps those that have just ended.
@@ -79,21 +85,28 @@ class Shard {
  private:
   friend class Sweep;
 
-  using ResolveDone = absl::AnyInvocable<void(EndedTransaction)>;
-  using FoundRequest = absl::AnyInvocable<void(TransactionPtr, std::optional<EndedTransaction>)>;
+  // What is known of a request: that its transaction runs, that it has ended, or neither.
+  struct KnownRequest {
+    TransactionPtr running;
+    std::optional<EndedTransaction> ended;
+  };
+  // UNAVAILABLE where the log cannot be asked now.
+  using ResolveDone = absl::AnyInvocable<void(absl::StatusOr<EndedTransaction>)>;
+  using ResolveRequestDone = absl::AnyInvocable<void(absl::StatusOr<KnownRequest>)>;
 
   // Finding.
   TransactionPtr FindRunning(const TxnId& id) const;
   void ResolveEnded(const TxnId& id, ResolveDone done);
-  void ResolveRequest(const std::string& request_id, FoundRequest done);
+  void ResolveRequest(const std::string& request_id, ResolveRequestDone done);
   // Calls `if_running(transaction, answer)` or, when what became of it is known, `if_ended(ended, answer)`.
   template <typename Response, typename IfRunning, typename IfEnded>
   void WithTransaction(const std::string& txn_id, Answer<Response> answer, IfRunning if_running, IfEnded if_ended) {
     const auto id = ParseTxnId(txn_id);
     ASSENT_CHECK(id.has_value(), "only calls with an id are routed to a shard");
     if (const TransactionPtr running = FindRunning(*id)) return if_running(running, std::move(answer));
-    ResolveEnded(*id, [answer = std::move(answer), if_ended = std::move(if_ended)](EndedTransaction ended) mutable {
-      if_ended(std::move(ended), std::move(answer));
+    ResolveEnded(*id, [answer = std::move(answer), if_ended = std::move(if_ended)](auto ended) mutable {
+      if (!ended.ok()) return answer(ended.status());
+      if_ended(*std::move(ended), std::move(answer));
     });
   }
 

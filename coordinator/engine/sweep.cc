@@ -78,7 +78,9 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
 }
 
 void Sweep::End(Participant* participant, const InDoubtBranch& found) {
-  shard_.ResolveEnded(found.branch.txn, [this, participant, found](EndedTransaction ended) {
+  shard_.ResolveEnded(found.branch.txn, [this, participant, found](absl::StatusOr<EndedTransaction> known) {
+    if (!known.ok()) return;  // the next sweep asks again
+    const EndedTransaction& ended = *known;
     const std::string gid = found.branch.ToGid();
     if (ended.outcome != v1::COMMITTED && ended.outcome != v1::ABORTED) {
       spdlog::warn(

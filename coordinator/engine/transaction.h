@@ -62,7 +62,6 @@ struct Transaction {
   Milestone reached = Milestone::kNone;
   bool aborted = false;            // announced
   v1::TransactionFailure failure;  // why it aborts; set once
-  std::vector<std::string> heuristic_branches;
 
   std::uint64_t request_bytes = 0;       // of all operations
   std::uint64_t submit_reply_bytes = 0;  // of all results

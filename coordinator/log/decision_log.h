@@ -27,6 +27,7 @@ struct LogStart {
 struct LoggedOutcome {
   v1::DecisionRecord decision;  // of an ended transaction: without its branches' tokens
   bool ended = false;
+  std::vector<v1::HeuristicRecord> heuristics;  // of its branches that did not follow it
 };
 
 // The durable memory of a coordinator: its decisions, its outcomes, and who it is. Decisions are synced before
@@ -37,7 +38,7 @@ struct LoggedOutcome {
 class DecisionLog {
  public:
   using Done = absl::AnyInvocable<void()>;
-  using FindDone = absl::AnyInvocable<void(std::optional<LoggedOutcome>)>;
+  using FindDone = absl::AnyInvocable<void(absl::StatusOr<std::optional<LoggedOutcome>>)>;
 
   virtual ~DecisionLog() = default;
 
@@ -66,11 +67,12 @@ class DecisionLog {
   // False: no decision under this request_id is in the log. True: perhaps; ask FindRequest(). Does no I/O.
   virtual bool RequestMayExist(std::string_view request_id) const = 0;
 
-  // What the log knows of a transaction or a request; nothing where there is no record.
+  // What the log knows of a transaction or a request; nothing where there is no record. UNAVAILABLE, before the call
+  // returns, where too many such questions wait already.
   virtual void FindTransaction(const TxnId& txn, FindDone done) = 0;
   virtual void FindRequest(std::string_view request_id, FindDone done) = 0;
 
-  // Waits until every call so far has completed: afterwards no completion runs or will run. For a caller that ends.
+  // Waits until every call so far has completed. Calls that their completions make are not waited for.
   virtual void Drain() = 0;
 
   // Transactions with a smaller sequence are forgotten where they have no record. Rises as outcomes are pruned.

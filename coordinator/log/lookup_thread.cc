@@ -4,8 +4,6 @@
 #include <future>
 #include <utility>
 
-#include "base/check.h"
-
 namespace assent {
 
 LookupThread::LookupThread(std::size_t max_queued, PruneStep prune_step)
@@ -20,17 +18,22 @@ LookupThread::~LookupThread() {
   thread_.join();
 }
 
-void LookupThread::Run(Task task) {
+bool LookupThread::Run(Task& task) {
   const std::lock_guard lock(mutex_);
-  ASSENT_CHECK(queue_.size() < max_queued_, "DecisionLogOptions::max_queued_lookups is reached");
+  if (queue_.size() >= max_queued_) return false;
   queue_.push_back(std::move(task));
   changed_.notify_one();
+  return true;
 }
 
 void LookupThread::Drain() {
   std::promise<void> promise;
   const std::future<void> reached = promise.get_future();
-  Run([promise = std::move(promise)]() mutable { promise.set_value(); });
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.emplace_back([promise = std::move(promise)]() mutable { promise.set_value(); });
+    changed_.notify_one();
+  }
   reached.wait();
 }
 

@@ -23,7 +23,8 @@ class LookupThread {
   // Runs the tasks that are queued.
   ~LookupThread();
 
-  void Run(Task task);
+  // False, and nothing is done, where as many tasks as the bound wait already.
+  bool Run(Task& task);
 
   // Waits until every task so far has run.
   void Drain();

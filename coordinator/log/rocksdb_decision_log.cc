@@ -62,8 +62,9 @@ class RocksdbDecisionLog final : public DecisionLog {
   void ReserveSequences();
   absl::StatusOr<Found> Find(std::uint64_t sequence) const;
   absl::StatusOr<Found> FindByRequest(const std::string& request_id) const;
-  // Hands over what was found, or reports that the log cannot be read.
-  void Finish(absl::StatusOr<Found> found, FindDone& done);
+  absl::StatusOr<Found> WithHeuristics(LoggedOutcome found, const std::string& sequence_key) const;
+  // Runs `find` where the disk may be waited for.
+  void LookUp(absl::AnyInvocable<absl::StatusOr<Found>()> find, FindDone done);
   absl::Duration PruneStep();
   void WritePlan(PrunePlan plan);
 
@@ -190,18 +191,18 @@ bool RocksdbDecisionLog::RequestMayExist(std::string_view request_id) const {
 }
 
 void RocksdbDecisionLog::FindTransaction(const TxnId& txn, FindDone done) {
-  lookups_->Run([this, txn, done = std::move(done)]() mutable {
-    absl::StatusOr<Found> found = Find(txn.sequence);
-    // The same sequence in an id of another shard or epoch: nobody has ever given out that id.
-    if (found.ok() && found->has_value() && (*found)->decision.txn_id() != txn.ToString()) found = std::nullopt;
-    Finish(std::move(found), done);
-  });
+  LookUp(
+      [this, txn] {
+        absl::StatusOr<Found> found = Find(txn.sequence);
+        // The same sequence in an id of another shard or epoch: nobody has ever given out that id.
+        if (found.ok() && found->has_value() && (*found)->decision.txn_id() != txn.ToString()) found = std::nullopt;
+        return found;
+      },
+      std::move(done));
 }
 
 void RocksdbDecisionLog::FindRequest(std::string_view request_id, FindDone done) {
-  lookups_->Run([this, request_id = std::string(request_id), done = std::move(done)]() mutable {
-    Finish(FindByRequest(request_id), done);
-  });
+  LookUp([this, request_id = std::string(request_id)] { return FindByRequest(request_id); }, std::move(done));
 }
 
 absl::StatusOr<RocksdbDecisionLog::Found> RocksdbDecisionLog::FindByRequest(const std::string& request_id) const {
@@ -218,8 +219,9 @@ absl::StatusOr<RocksdbDecisionLog::Found> RocksdbDecisionLog::Find(std::uint64_t
   const absl::StatusOr<std::optional<std::string>> active = opened_.database->Get(log_format::kActive, key);
   if (!active.ok()) return active.status();
   if (active->has_value()) {
-    LoggedOutcome found{.decision = {}, .ended = false};
-    if (found.decision.ParseFromString(**active)) return found;
+    v1::DecisionRecord decision;
+    if (decision.ParseFromString(**active))
+      return WithHeuristics({.decision = std::move(decision), .ended = false}, key);
     return absl::DataLossError(absl::StrCat("decision log: active/", sequence, " is no decision"));
   }
   const absl::StatusOr<std::optional<std::string>> kept = opened_.database->Get(log_format::kOutcomes, key);
@@ -227,13 +229,34 @@ absl::StatusOr<RocksdbDecisionLog::Found> RocksdbDecisionLog::Find(std::uint64_t
   if (!kept->has_value()) return Found();
   std::optional<log_format::Outcome> outcome = log_format::DecodeOutcome(**kept);
   if (!outcome) return absl::DataLossError(absl::StrCat("decision log: outcomes/", sequence, " is no outcome"));
-  return LoggedOutcome{.decision = std::move(outcome->decision), .ended = true};
+  return WithHeuristics({.decision = std::move(outcome->decision), .ended = true}, key);
 }
 
-void RocksdbDecisionLog::Finish(absl::StatusOr<Found> found, FindDone& done) {
-  // "Cannot be read" must not become "was never decided", which means aborted.
-  if (!found.ok()) failure_.Report(found.status());
-  if (!failure_.happened()) done(*std::move(found));
+absl::StatusOr<RocksdbDecisionLog::Found> RocksdbDecisionLog::WithHeuristics(LoggedOutcome found,
+                                                                             const std::string& sequence_key) const {
+  const std::unique_ptr<rocksdb::Iterator> audit = opened_.database->Scan(log_format::kAudit);
+  for (audit->Seek(sequence_key); audit->Valid() && audit->key().starts_with(sequence_key); audit->Next()) {
+    if (!found.heuristics.emplace_back().ParseFromArray(audit->value().data(),
+                                                        static_cast<int>(audit->value().size()))) {
+      return absl::DataLossError(absl::StrCat("decision log: audit/", found.decision.txn_id(), " is no record"));
+    }
+  }
+  if (!audit->status().ok()) return opened_.database->ToStatus(audit->status());
+  return found;
+}
+
+void RocksdbDecisionLog::LookUp(absl::AnyInvocable<absl::StatusOr<Found>()> find, FindDone done) {
+  const auto shared_done = std::make_shared<FindDone>(std::move(done));
+  LookupThread::Task task = [this, find = std::move(find), shared_done]() mutable {
+    absl::StatusOr<Found> found = find();
+    // "Cannot be read" must not become "was never decided", which means aborted.
+    if (!found.ok()) failure_.Report(found.status());
+    if (!failure_.happened()) (*shared_done)(std::move(found));
+  };
+  if (lookups_->Run(task)) return;
+  (*shared_done)(absl::UnavailableError(absl::StrCat(options_.max_queued_lookups,
+                                                     " questions about earlier transactions wait for the disk "
+                                                     "already; ask again")));
 }
 
 void RocksdbDecisionLog::Drain() {

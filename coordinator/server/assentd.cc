@@ -120,7 +120,6 @@ ExitCode Refuse(ExitCode code, const absl::Status& status) {
 
 // From the configuration to the end of the process.
 ExitCode Serve(const Config& config, const std::string& address_file) {
-  if (absl::Status tls = CheckTlsFiles(config.tls); !tls.ok()) return Refuse(kBadConfiguration, tls);
   const sigset_t stop_signals = BlockStopSignals();
   auto log = OpenDecisionLog(config.LogOptions());
   if (!log.ok()) return Refuse(kLogRefuses, log.status());
@@ -157,14 +156,16 @@ ExitCode Run(const CommandLine& line) {
     return kStopped;
   }
   auto config = ReadConfigFile(line.config_file, line.flags);
-  if (!config.ok()) {
-    std::cerr << "assentd: the configuration is refused\n" << config.status().message() << "\n";
+  const absl::Status usable = config.ok() ? CheckTlsFiles(config->tls) : config.status();
+  if (!usable.ok()) {
+    std::cerr << "assentd: the configuration is refused\n" << usable.message() << "\n";
     return kBadConfiguration;
   }
   if (line.check_config) {
     for (const std::string& warning : config->warnings) std::cerr << "warning: " << warning << "\n";
     std::cout << line.config_file << " is a configuration of coordinator \"" << config->coordinator << "\" with "
-              << config->participants.size() << " participants\n";
+              << config->participants.size()
+              << (config->participants.size() == 1 ? " participant\n" : " participants\n");
     return kStopped;
   }
   umask(0007);  // the log, and Unix sockets: for this user and group alone

@@ -46,11 +46,13 @@ struct Mistake {
 };
 
 std::string FoundValue(const OptionSpec& option, const toml::node& node) {
-  if (const auto* text = node.as_string()) return option.secret ? "another text" : QuoteToml(text->get());
+  if (const auto* text = node.as_string()) {
+    return option.describe != nullptr ? option.describe(text->get()) : QuoteToml(text->get());
+  }
   if (const auto* number = node.as_integer()) return absl::StrCat(number->get());
   if (const auto* number = node.as_floating_point()) return absl::StrCat(number->get());
   if (const auto* boolean = node.as_boolean()) return boolean->get() ? "true" : "false";
-  if (node.is_array()) return "a list";
+  if (const auto* list = node.as_array()) return list->empty() ? "an empty list" : "a list";
   if (node.is_table()) return "a table";
   return "a date or time";
 }
@@ -277,7 +279,7 @@ class ConfigReader {
 
   void CheckTls() {
     const TlsFiles& tls = config_.tls;
-    if (tls.certificate.empty() != tls.key.empty() || (!tls.client_ca.empty() && tls.certificate.empty())) {
+    if (where_.contains("tls") && (tls.certificate.empty() || tls.key.empty())) {
       Note(WhereIs("tls", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
     }
     if (tls.enabled() && config_.insecure) {

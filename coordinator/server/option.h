@@ -36,7 +36,8 @@ struct OptionSpec {
   bool required = false;
   bool (*valid)(std::string_view) = nullptr;  // of a text, or of each of several
   std::string_view expected = {};             // in words, what `valid` accepts
-  bool secret = false;                        // may hold a password: a wrong value is not repeated in messages
+  // What is wrong with a value, for texts that may hold a password: messages say this instead of the text.
+  std::string (*describe)(std::string_view) = nullptr;
 };
 
 // An option of a section that is kept in an `Owner`.

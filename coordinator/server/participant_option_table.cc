@@ -35,7 +35,7 @@ std::span<const Option<PostgresOptions>> PostgresParticipantOptions() {
         .required = true,
         .valid = IsConninfo,
         .expected = "a libpq connection string, \"host=… dbname=… user=…\" or \"postgresql://…\"",
-        .secret = true},
+        .describe = DescribeUnreadableConninfo},
        [](PostgresOptions& o) -> OptionField { return &o.conninfo; }},
       {{.name = "max_connections",
         .type = OptionType::kCount,

@@ -5,6 +5,8 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include <fstream>
 #include <sstream>
@@ -44,12 +46,44 @@ absl::StatusOr<std::string> ReadPem(const std::string& path) {
   return text.str();
 }
 
+template <typename Object, auto free>
+struct Freeing {
+  void operator()(Object* object) const { free(object); }
+};
+
+// gRPC says only that it cannot start.
+absl::Status CheckPair(const TlsFiles& tls, const std::string& certificate_pem, const std::string& key_pem) {
+  const std::unique_ptr<BIO, Freeing<BIO, BIO_free>> certificate_text(
+      BIO_new_mem_buf(certificate_pem.data(), static_cast<int>(certificate_pem.size())));
+  const std::unique_ptr<BIO, Freeing<BIO, BIO_free>> key_text(
+      BIO_new_mem_buf(key_pem.data(), static_cast<int>(key_pem.size())));
+  const std::unique_ptr<X509, Freeing<X509, X509_free>> certificate(
+      PEM_read_bio_X509(certificate_text.get(), nullptr, nullptr, nullptr));
+  if (certificate == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("[tls] certificate = ", tls.certificate, " holds no certificate"));
+  }
+  // An encrypted key is not asked for its password: nobody sits there.
+  char no_password[] = "";
+  const std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY, EVP_PKEY_free>> key(
+      PEM_read_bio_PrivateKey(key_text.get(), nullptr, nullptr, no_password));
+  if (key == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("[tls] key = ", tls.key, " holds no private key, or one that is encrypted"));
+  }
+  if (X509_check_private_key(certificate.get(), key.get()) != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "[tls] key = ", tls.key, " does not belong to certificate = ", tls.certificate, ", or to the first one in it"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsFiles& tls) {
   if (!tls.enabled()) return grpc::InsecureServerCredentials();
   auto certificate = ReadPem(tls.certificate);
   if (!certificate.ok()) return certificate.status();
   auto key = ReadPem(tls.key);
   if (!key.ok()) return key.status();
+  if (absl::Status pair = CheckPair(tls, *certificate, *key); !pair.ok()) return pair;
   grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   if (!tls.client_ca.empty()) {
     auto authority = ReadPem(tls.client_ca);
@@ -117,9 +151,8 @@ absl::Status Server::Listen(const ServerOptions& options) {
     if (ports[i] != 0) {
       addresses_.push_back(addresses[i].WithPort(ports[i]));
     } else if (server_ == nullptr) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", addresses[i].text,
-                                                 ": the address is in use or not of this machine, or the TLS "
-                                                 "certificate and key do not belong together"));
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", addresses[i].text, ": the address is in use or not of this machine"));
     }
   }
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not start its server");

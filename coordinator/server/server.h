@@ -23,7 +23,7 @@ struct ServerOptions {
   std::uint64_t max_calls = 200'000;  // in progress; one more is UNAVAILABLE
 };
 
-// INVALID_ARGUMENT, with the name, where one of the files cannot be read as PEM.
+// INVALID_ARGUMENT, with the name, where one of the files cannot be read as PEM, or the key is not the certificate's.
 absl::Status CheckTlsFiles(const TlsFiles& tls);
 
 // The network side of a coordinator: the services, gRPC health and reflection, on every address asked for.

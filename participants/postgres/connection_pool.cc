@@ -286,7 +286,8 @@ ParticipantHealth ConnectionPool::health() const {
   const std::size_t open = working_.size() - connecting_;
   return {.available = true,
           .message = absl::StrCat("PostgreSQL ", server_version_, ", ", 1 + open - idle_.size(), " of ",
-                                  1 + max_working_, " connections in use, ", waiters_.size(), " branches waiting")};
+                                  1 + max_working_, " connections in use (this shard's part of max_connections = ",
+                                  options_.max_connections, "), ", waiters_.size(), " branches waiting")};
 }
 
 }  // namespace assent::postgres

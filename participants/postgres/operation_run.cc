@@ -199,11 +199,4 @@ ExecuteOutcome OperationRun::TakeOutcome() {
   return outcome;
 }
 
-ExecuteOutcome OperationRun::OutcomeOfNotRun(const BranchError& first_error) const {
-  ExecuteOutcome outcome;
-  outcome.error = first_error;
-  outcome.error.message = absl::StrCat("not run, because the branch had failed before: ", first_error.message);
-  return outcome;
-}
-
 }  // namespace assent::postgres

@@ -46,9 +46,7 @@ class OperationRun : public std::enable_shared_from_this<OperationRun> {
   // the first that fails.
   void Send(Connection& connection, std::function<void(const Doom&)> failed, std::function<void()> answered);
 
-  // The outcome; after `answered`, or for one that was never sent.
-  ExecuteOutcome TakeOutcome();
-  ExecuteOutcome OutcomeOfNotRun(const BranchError& first_error) const;
+  ExecuteOutcome TakeOutcome();  // after `answered`
   Participant::ExecuteDone TakeDone() { return std::move(done_); }
 
  private:

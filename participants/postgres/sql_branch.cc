@@ -71,11 +71,21 @@ void SqlBranch::SetDoom(const Doom& doom) {
   }
 }
 
+ExecuteOutcome SqlBranch::OutcomeOfNotRun() {
+  ExecuteOutcome outcome;
+  outcome.error = doom_->error;
+  const char* const lead_in =
+      std::exchange(doom_was_told_, true) ? "not run, because the branch had failed before: " : "";
+  outcome.error.message = absl::StrCat(lead_in, doom_->error.message);
+  return outcome;
+}
+
 // ---- Calls ----------------------------------------------------------------------------------------------------------
 
 void SqlBranch::Execute(v1::Operation operation, Participant::ExecuteDone done) {
   const auto refuse = [&](BranchError error) {
     SetDoom({.error = error});
+    doom_was_told_ = true;
     ExecuteOutcome outcome;
     outcome.error = std::move(error);
     Complete(std::move(done), std::move(outcome));
@@ -207,7 +217,7 @@ void SqlBranch::AnswerWhatCannotRun() {
     const RunPtr run = queue_.front();
     if (doom_->is_undoable && run->traits().undoes_errors) return;
     queue_.pop_front();
-    Complete(run->TakeDone(), run->OutcomeOfNotRun(doom_->error));
+    Complete(run->TakeDone(), OutcomeOfNotRun());
   }
 }
 
@@ -314,10 +324,12 @@ void SqlBranch::SendOperations() {
           ExecuteOutcome outcome = answered->TakeOutcome();
           if (outcome.ok && answered->traits().undoes_errors && self->doom_ && self->doom_->is_undoable) {
             self->doom_.reset();
+            self->doom_was_told_ = false;
           }
           if (!outcome.ok && outcome.error.message.empty() && self->doom_) {
-            outcome = answered->OutcomeOfNotRun(self->doom_->error);
+            outcome = self->OutcomeOfNotRun();
           }
+          self->doom_was_told_ |= !outcome.ok;
           self->Complete(answered->TakeDone(), std::move(outcome));
         });
   }
@@ -491,7 +503,11 @@ void SqlBranch::RollBackForAbort() {
   env_.pool.CancelWaiter(waiter_);
   env_.slots.CancelWaiter(slot_waiter_);
   const BranchError error = MakeError(absl::StatusCode::kAborted, "the branch was aborted");
-  for (const RunPtr& run : std::exchange(queue_, {})) Complete(run->TakeDone(), run->OutcomeOfNotRun(error));
+  for (const RunPtr& run : std::exchange(queue_, {})) {
+    ExecuteOutcome not_run;
+    not_run.error = error;
+    Complete(run->TakeDone(), std::move(not_run));
+  }
   // What is rolled back here was never asked to prepare: it cannot commit, whether the server answers or not.
   VoteNo(error);
 }

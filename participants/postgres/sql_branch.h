@@ -87,6 +87,7 @@ class SqlBranch : public std::enable_shared_from_this<SqlBranch> {
   void SendResetWithEnd();
   void ReleaseConnection(ConnectionPool::Reset reset);
   void SetDoom(const Doom& doom);
+  ExecuteOutcome OutcomeOfNotRun();
 
   v1::PostgresToken Token() const;
   template <typename Done, typename Result>
@@ -111,6 +112,7 @@ class SqlBranch : public std::enable_shared_from_this<SqlBranch> {
   bool has_begun_ = false;    // BEGIN was sent
   bool may_prepare_ = false;  // an operation ran what can prepare statements behind our back
   std::optional<Doom> doom_;
+  bool doom_was_told_ = false;  // as an operation's own failure
 
   // Of the segment under way.
   bool in_flight_ = false;

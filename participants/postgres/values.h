@@ -52,7 +52,7 @@ class Parameters {
 // where, for the message.
 absl::Status CheckParameters(const v1::ParameterSet& set, std::uint64_t max_parameter_bytes, const std::string& place);
 
-// OK for valid UTF-8 without NUL bytes; else INVALID_ARGUMENT that names the place and the byte.
+// OK for text without NUL bytes; else INVALID_ARGUMENT that names the place and the byte.
 absl::Status CheckText(std::string_view text, const std::string& place);
 
 // One field of a result, from PostgreSQL's text form.

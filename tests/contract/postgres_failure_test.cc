@@ -339,7 +339,7 @@ TEST_F(PostgresStandbyTest, AWaitForTheStandbyThatIsCancelledLeavesTheVoteUnknow
   EXPECT_EQ(vote->kind, Vote::Kind::kUnknown) << vote->error.message;
   EXPECT_EQ(harness_->CountPrepared(coordinator_), 1);
   WaitForStandby(false);
-  AbortDone(branch, vote->token);
+  AbortBesideItsSuccessor(branch, *vote);
   EXPECT_EQ(harness_->CountPrepared(coordinator_), 0);
 }
 

@@ -99,6 +99,16 @@ class PostgresTest : public ::testing::Test {
   // The backend of the branch's connection.
   std::string BackendOf(const BranchId& branch) { return Text(branch, "SELECT pg_backend_pid()::text"); }
 
+  // Ends an unknown branch whose PREPARE was answered while its backend works for another one, which must not notice.
+  void AbortBesideItsSuccessor(const BranchId& unknown, const Vote& vote) {
+    const BranchId successor = Open();
+    RunOk(successor, Insert("of the successor"));
+    AbortDone(unknown, vote.token);
+    RunOk(successor, Insert("more of the successor"));
+    CommitDone(successor, PrepareYes(successor));
+    EXPECT_TRUE(harness_->IsVisible("of the successor"));
+  }
+
   // Of this test alone: others may run on the same server.
   const CoordinatorId coordinator_{absl::StrCat("contractpg", std::random_device()()), std::random_device()()};
   std::unique_ptr<PostgresHarness> harness_;

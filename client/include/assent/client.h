@@ -46,7 +46,7 @@ struct TransactionInfo {
 //
 // Every call is repeated until an answer comes, at the longest until the transaction's deadline and
 // RetryOptions::grace after it; then it reports UNAVAILABLE with what to ask for in FailureOf(). Nothing is ever
-// carried out twice: the coordinator knows a repeated call by its transaction, its number and its request_id.
+// carried out twice: the coordinator knows a repeated call by its transaction and number, or by its request_id.
 class Client {
  public:
   explicit Client(ClientOptions options = {});

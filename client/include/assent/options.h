@@ -60,7 +60,7 @@ enum class Wait {
 
 struct BeginOptions {
   absl::Duration timeout;  // what is undecided by then is aborted; zero: ClientOptions::default_timeout
-  // Names the transaction, at most 128 bytes: beginning another one under it gives the same. Empty: a random one.
+  // Names the transaction, at most 128 bytes: beginning another one under it gives the same, also after a crash.
   std::string request_id;
   std::map<std::string, std::string> labels;  // shown to operators
 };

@@ -28,6 +28,7 @@ class FakeLog final : public DecisionLog {
   void CopyDurableTo(FakeLog& later) const {
     later.durable_ = durable_;
     later.ended_ = ended_;
+    later.heuristics = heuristics;
   }
 
   // Makes everything written so far durable, and says so.
@@ -36,6 +37,7 @@ class FakeLog final : public DecisionLog {
     for (auto& write : writes) write();
   }
   bool sync_at_once = true;
+  bool lookups_full = false;
 
   const LogStart& start() const override { return start_; }
 
@@ -60,16 +62,20 @@ class FakeLog final : public DecisionLog {
   }
   std::uint64_t NextSequence() override { return ++last_sequence_; }
   std::uint64_t last_sequence() const override { return last_sequence_; }
-  bool RequestMayExist(std::string_view request_id) const override { return Find(request_id) != nullptr; }
+  bool RequestMayExist(std::string_view request_id) const override {
+    return lookups_full || Find(request_id) != nullptr;
+  }
   void FindTransaction(const TxnId& txn, FindDone done) override {
+    if (lookups_full) return done(absl::UnavailableError("too many look-ups"));
     const auto found = durable_.find(txn.sequence);
     if (found == durable_.end()) return done(std::nullopt);
-    done(LoggedOutcome{found->second, ended_.contains(txn.sequence)});
+    done(LoggedOutcome{found->second, ended_.contains(txn.sequence), HeuristicsOf(found->second.txn_id())});
   }
   void FindRequest(std::string_view request_id, FindDone done) override {
+    if (lookups_full) return done(absl::UnavailableError("too many look-ups"));
     const v1::DecisionRecord* found = Find(request_id);
     if (found == nullptr) return done(std::nullopt);
-    done(LoggedOutcome{*found, false});
+    done(LoggedOutcome{*found, false, HeuristicsOf(found->txn_id())});
   }
   void Drain() override {}
   std::uint64_t forgotten_before() const override { return forgotten; }
@@ -87,6 +93,13 @@ class FakeLog final : public DecisionLog {
   void Write(absl::AnyInvocable<void()> write) {
     writes_.push_back(std::move(write));
     if (sync_at_once) Sync();
+  }
+  std::vector<v1::HeuristicRecord> HeuristicsOf(const std::string& txn_id) const {
+    std::vector<v1::HeuristicRecord> found;
+    for (const v1::HeuristicRecord& record : heuristics) {
+      if (record.txn_id() == txn_id) found.push_back(record);
+    }
+    return found;
   }
   const v1::DecisionRecord* Find(std::string_view request_id) const {
     for (const auto& [sequence, record] : durable_) {

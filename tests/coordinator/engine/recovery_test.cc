@@ -43,6 +43,23 @@ TEST_F(RecoveryTest, DecidedWorkIsFinishedFromItsTokens) {
   EXPECT_TRUE((*second->Commit(txn))->ok());
 }
 
+TEST_F(RecoveryTest, ALaterProcessStillTellsWhichBranchesDidWhat) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.shard->Start();
+  first.db->finish = {.kind = Finish::Kind::kHeuristic, .message = "rolled back by hand"};
+  const std::string txn = first.BeginAndEnlistBoth();
+  EXPECT_TRUE((*first.Commit(txn, v1::COMPLETED))->ok());
+
+  const auto second = Restart(first);
+  EXPECT_THAT((*second->Commit(txn))->value().heuristic_branches(), ElementsAre("db"));
+  const v1::TransactionDescription description = second->Get(txn);
+  ASSERT_EQ(description.branches_size(), 2);
+  EXPECT_EQ(description.branches(0).participant(), "db");
+  EXPECT_TRUE(description.branches(0).heuristic());
+  EXPECT_EQ(description.branches(1).branch(), "events");
+  EXPECT_EQ(description.branches(1).state(), "committed");
+}
+
 TEST_F(RecoveryTest, PreparedWorkWithoutADecisionIsRolledBack) {
   CoordinatorUnderTest first(db_store, events_store);
   first.shard->Start();

@@ -322,6 +322,24 @@ TEST_F(ShardTest, AnExecuteWhoseResultIsTooMuchForItsReplyAbortsTheTransaction) 
   EXPECT_TRUE(db_store.committed.empty());
 }
 
+TEST_F(ShardTest, WhereTheLogCannotBeAskedNothingIsClaimedAndNothingIsRun) {
+  t.log.lookups_full = true;
+  v1::GetTransactionRequest get;
+  get.set_request_id("r1");
+  EXPECT_EQ((*t.Call(&Shard::GetTransaction, get))->status().code(), absl::StatusCode::kUnavailable);
+  v1::AbortRequest abort;
+  abort.set_request_id("r1");
+  EXPECT_EQ((*t.Call(&Shard::Abort, abort))->status().code(), absl::StatusCode::kUnavailable);
+  const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1"));
+  EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kUnavailable);
+  v1::BeginRequest begin;
+  begin.set_request_id("r1");
+  EXPECT_EQ((*t.Call(&Shard::Begin, begin))->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(t.db->journal.empty());
+  t.log.lookups_full = false;
+  EXPECT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1")))->ok());
+}
+
 TEST_F(ShardTest, ListGivesWhatMatches) {
   const std::string first = t.BeginAndEnlistBoth();
   t.scheduler.Advance(absl::Seconds(5));

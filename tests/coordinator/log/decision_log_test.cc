@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <future>
 #include <thread>
 
 #include "tests/coordinator/log/log_testing.h"
@@ -145,10 +147,28 @@ TEST_F(DecisionLogTest, DrainWaitsForEveryCompletion) {
   Completions decided;
   for (int i = 0; i < 100; ++i) log->Decide(MakeCommit(MakeTxn(*log, log->NextSequence())), decided.One());
   bool found = false;
-  log->FindRequest("order-1", [&](std::optional<LoggedOutcome>) { found = true; });
+  log->FindRequest("order-1", [&](auto) { found = true; });
   log->Drain();
   EXPECT_EQ(decided.count(), 100);
   EXPECT_TRUE(found);
+}
+
+TEST_F(DecisionLogTest, MoreLookUpsThanTheBoundAreRefusedAndTheRestIsAnswered) {
+  options_.max_queued_lookups = 3;
+  const auto log = Open();
+  std::atomic<int> answered = 0;
+  std::atomic<int> refused = 0;
+  const auto count = [&](const auto& found) { ++(found.ok() ? answered : refused); };
+  std::promise<void> release;
+  log->FindRequest("first", [&, go = release.get_future()](const auto& found) {
+    go.wait();
+    count(found);
+  });
+  while (refused == 0) log->FindRequest("next", count);
+  release.set_value();
+  log->Drain();
+  EXPECT_EQ(refused, 1);
+  EXPECT_GE(answered, 3);
 }
 
 TEST_F(DecisionLogTest, AnEndThatNobodyWaitsForRidesWithTheNextGroup) {
@@ -218,14 +238,30 @@ TEST_F(DecisionLogDeathTest, RunningOutOfSequencesIsAFailedCheck) {
 }
 
 TEST_F(DecisionLogTest, HeuristicRecordsAreDurableBeforeTheirCompletion) {
+  TxnId txn;
+  {
+    const auto log = Open();
+    txn = MakeTxn(*log, log->NextSequence());
+    const TxnId next = MakeTxn(*log, log->NextSequence());
+    Completions durable;
+    log->Decide(MakeCommit(txn, "order-1"), durable.One());
+    log->Decide(MakeCommit(next), durable.One());
+    v1::HeuristicRecord record;
+    record.set_branch("stock");
+    record.set_what("42704: the prepared transaction is gone");
+    for (const TxnId& of : {txn, next}) {
+      record.set_txn_id(of.ToString());
+      log->RecordHeuristic(record, durable.One());
+    }
+    log->End(txn, durable.One());
+    durable.WaitFor(5);
+  }
   const auto log = Open();
-  v1::HeuristicRecord record;
-  record.set_txn_id(MakeTxn(*log, log->NextSequence()).ToString());
-  record.set_branch("stock");
-  record.set_what("42704: the prepared transaction is gone");
-  Completions recorded;
-  log->RecordHeuristic(record, recorded.One());
-  recorded.WaitFor(1);
+  for (const auto& found : {FindTransaction(*log, txn), FindRequest(*log, "order-1")}) {
+    ASSERT_TRUE(found.has_value());
+    ASSERT_EQ(found->heuristics.size(), 1u) << "its own, not the next one's";
+    EXPECT_EQ(found->heuristics[0].branch(), "stock");
+  }
 }
 
 TEST_F(DecisionLogTest, ManyThreadsWriteAndReadAtOnce) {

@@ -72,7 +72,7 @@ class LogDamageTest : public testing::Test {
     EXPECT_EQ(unfinished, unfinished_);
     for (const v1::DecisionRecord& decision : decided_) {
       std::optional<LoggedOutcome> found;
-      (*log)->FindTransaction(*ParseTxnId(decision.txn_id()), [&](auto answer) { found = std::move(answer); });
+      (*log)->FindTransaction(*ParseTxnId(decision.txn_id()), [&](auto answer) { found = std::move(answer).value(); });
       (*log)->Drain();
       if (failures > 0) break;
       EXPECT_TRUE(found && found->decision.request_id() == decision.request_id()) << decision.txn_id();

@@ -128,11 +128,11 @@ class Completions {
 
 // What Find… answers, waited for.
 template <typename Call>
-std::optional<LoggedOutcome> Wait(Call call) {
+absl::StatusOr<std::optional<LoggedOutcome>> Wait(Call call) {
   std::mutex mutex;
   std::condition_variable changed;
-  std::optional<std::optional<LoggedOutcome>> answer;
-  call([&](std::optional<LoggedOutcome> found) {
+  std::optional<absl::StatusOr<std::optional<LoggedOutcome>>> answer;
+  call([&](auto found) {
     const std::lock_guard lock(mutex);
     answer = std::move(found);
     changed.notify_all();
@@ -143,11 +143,11 @@ std::optional<LoggedOutcome> Wait(Call call) {
 }
 
 inline std::optional<LoggedOutcome> FindTransaction(DecisionLog& log, const TxnId& txn) {
-  return Wait([&](auto done) { log.FindTransaction(txn, std::move(done)); });
+  return Wait([&](auto done) { log.FindTransaction(txn, std::move(done)); }).value();
 }
 
 inline std::optional<LoggedOutcome> FindRequest(DecisionLog& log, std::string_view request_id) {
-  return Wait([&](auto done) { log.FindRequest(request_id, std::move(done)); });
+  return Wait([&](auto done) { log.FindRequest(request_id, std::move(done)); }).value();
 }
 
 inline TxnId MakeTxn(const DecisionLog& log, std::uint64_t sequence) {

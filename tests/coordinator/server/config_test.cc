@@ -10,6 +10,7 @@
 namespace assent {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -219,6 +220,24 @@ TEST(ConfigTest, AnUnknownKeyIsRefusedWithItsPlaceAndTheNearestName) {
   const std::string refusal = Refusal(Minimal("", "[transactions]\nmax_opne = 3\n"));
   EXPECT_THAT(refusal, HasSubstr("assentd.toml:3:1: unknown key \"max_opne\" in [transactions]"));
   EXPECT_THAT(refusal, HasSubstr("did you mean \"max_open\"?"));
+}
+
+TEST(ConfigTest, AnEmptyListAndAnEmptySectionAreRefusedAsWhatTheyAre) {
+  EXPECT_THAT(Refusal(Minimal("listen = []\n")), HasSubstr("\"listen\" is an empty list; expected a list of texts"));
+  EXPECT_THAT(Refusal(Minimal("", "[tls]\n")), HasSubstr("both \"certificate\" and \"key\""));
+}
+
+TEST(ConfigTest, AConninfoThatLibpqCannotReadIsDescribedAndNotRepeated) {
+  const auto refusal = [](const std::string& conninfo) {
+    return Refusal("coordinator = \"orders\"\n[[participant]]\nname = \"a\"\ntype = \"postgres\"\nconninfo = \"" +
+                   conninfo + "\"\n");
+  };
+  EXPECT_THAT(refusal(""), HasSubstr("\"conninfo\" is an empty text"));
+  EXPECT_THAT(refusal("hostt=/tmp"), HasSubstr("an option that libpq does not know (did you mean \"host\"?)"));
+  EXPECT_THAT(refusal("host"), HasSubstr("a text that libpq cannot read"));
+  for (const std::string secret : {"password=two tigers=7", "password=two tigers"}) {
+    EXPECT_THAT(refusal(secret), AllOf(HasSubstr("conninfo"), Not(HasSubstr("tigers"))));
+  }
 }
 
 TEST(ConfigTest, AnUnknownSectionIsRefused) {

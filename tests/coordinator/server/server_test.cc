@@ -470,6 +470,16 @@ TEST_F(TlsTest, AClientMustShowACertificateWhereOneIsAskedFor) {
             grpc::StatusCode::UNAVAILABLE);
 }
 
+TEST_F(TlsTest, AKeyOfAnotherCertificateIsRefusedByName) {
+  TlsFiles files = Files(false);
+  files.key = Write("other.key", authority_.Sign("elsewhere").key);
+  const absl::Status refused = CheckTlsFiles(files);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("other.key does not belong to"));
+  files.key = files.certificate;
+  EXPECT_THAT(std::string(CheckTlsFiles(files).message()), HasSubstr("holds no private key"));
+}
+
 TEST_F(TlsTest, AFileThatIsNoPemIsRefusedByName) {
   const TlsFiles files{.certificate = Write("bad.crt", "nonsense"), .key = "", .client_ca = ""};
   const auto server = Server::Start({.listen = {"127.0.0.1:0"}, .tls = files}, engine_);
