@@ -34,26 +34,25 @@ function(assent_library name)
   target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:assent_options> ${ARG_DEPS})
 endfunction()
 
-# assent_test(NAME LABEL unit|contract|… SOURCES … DEPS … [FIXTURE servers] [TIMEOUT seconds]): a gtest program, one
+# assent_test(NAME LABEL unit|contract|… SOURCES … DEPS … [FIXTURE servers]): a gtest program, one
 # ctest test in all. With FIXTURE servers it finds a PostgreSQL and a Kafka broker of this build folder's own in the
 # environment (ASSENT_TEST_POSTGRES, ASSENT_TEST_KAFKA, …: deploy/local.sh --help). They are shared by the tests of the
 # folder: a test chooses names that no other one has, and changes nothing that is the server's as a whole.
 function(assent_test name)
-  cmake_parse_arguments(ARG "" "LABEL;FIXTURE;TIMEOUT" "SOURCES;DEPS;ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL;FIXTURE" "SOURCES;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:assent_options> ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   foreach(source ${ARG_SOURCES})
     set_property(GLOBAL APPEND PROPERTY ASSENT_REGISTERED_TESTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
   endforeach()
-  if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 600)
-  endif()
+  # Only ends what hangs: the longest takes a minute, and a busy machine is no failure.
+  set(timeout 300)
   set(environment "")
   if(ARG_FIXTURE)
     set(environment ${ASSENT_LOCAL_SERVERS} run --dir ${PROJECT_BINARY_DIR}/servers --)
   endif()
   add_test(NAME ${name} COMMAND ${environment} $<TARGET_FILE:${name}> ${ARG_ARGS})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${timeout})
   if(ARG_FIXTURE)
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED ${ARG_FIXTURE})
   endif()

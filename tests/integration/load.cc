@@ -49,7 +49,11 @@ Load::Load(const std::string& coordinator, const Stores& stores, int clients, ab
 Load::~Load() { Stop(); }
 
 void Load::Stop() {
-  stopping_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
@@ -59,11 +63,41 @@ std::size_t Load::acknowledged_so_far() const {
   return acknowledged_.size();
 }
 
+void Load::Pause() {
+  std::unique_lock lock(mutex_);
+  paused_ = true;
+  changed_.wait(lock, [&] { return under_way_ == 0; });
+}
+
+void Load::Resume() {
+  {
+    const std::lock_guard lock(mutex_);
+    paused_ = false;
+  }
+  changed_.notify_all();
+}
+
 void Load::PlaceOrders() {
-  while (!stopping_) {
+  while (BeginOrder()) {
     const int id = next_++;
     Note(id, id % 2 == 0 ? AtOnce(id) : StepByStep(id));
+    EndOrder();
   }
+}
+
+bool Load::BeginOrder() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return stopping_ || !paused_; });
+  if (!stopping_) ++under_way_;
+  return !stopping_;
+}
+
+void Load::EndOrder() {
+  {
+    const std::lock_guard lock(mutex_);
+    --under_way_;
+  }
+  changed_.notify_all();
 }
 
 absl::Status Load::AtOnce(int id) {

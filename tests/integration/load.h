@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 #include <string>
@@ -36,12 +37,18 @@ class Load {
   void Stop();
   std::size_t acknowledged_so_far() const;
 
+  // When Pause() returns no order is under way, and none begins before Resume().
+  void Pause();
+  void Resume();
+
   // After Stop(): fails the test unless every store comes to hold the same orders, each once and among them every
   // acknowledged one, with nothing left in doubt.
   void ExpectAgreement(const Stores& stores) const;
 
  private:
   void PlaceOrders();
+  bool BeginOrder();
+  void EndOrder();
   absl::Status AtOnce(int id);
   absl::Status StepByStep(int id);
   void Note(int id, const absl::Status& status);
@@ -49,9 +56,12 @@ class Load {
   Client client_;
   const std::string topic_;
   const absl::Duration timeout_;
-  std::atomic<bool> stopping_ = false;
   std::atomic<int> next_ = 1;
   mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  bool paused_ = false;
+  int under_way_ = 0;
   std::multiset<std::string> acknowledged_;
   int aborted_ = 0;
   int unknown_ = 0;
