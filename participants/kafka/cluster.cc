@@ -32,26 +32,48 @@ std::int16_t LevelOf(const wire::ApiVersionsResponse& versions, std::string_view
   return 0;
 }
 
+v1::KafkaTransactionVersion TransactionsOf(const wire::ApiVersionsResponse& versions) {
+  return LevelOf(versions, kTransactionVersion) >= kTransactionsV2 ? v1::KAFKA_TRANSACTION_V2
+                                                                   : v1::KAFKA_TRANSACTION_V1;
+}
+
+struct NeededCall {
+  wire::ApiKey key;
+  std::int16_t version;
+};
+
 template <typename Request>
-absl::Status CheckCall(const wire::ApiVersionsResponse& versions) {
-  for (const auto& api : versions.apis) {
-    if (api.key != static_cast<std::int16_t>(Request::kKey)) continue;
-    if (api.least <= Request::kVersion && Request::kVersion <= api.most) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrCat("the broker takes ", std::string(wire::Name(Request::kKey)),
-                                                      " in versions ", api.least, " to ", api.most, ", not ",
-                                                      Request::kVersion));
+constexpr NeededCall Needed() {
+  return {Request::kKey, Request::kVersion};
+}
+
+std::vector<NeededCall> NeededCalls(v1::KafkaTransactionVersion transactions) {
+  std::vector<NeededCall> calls = {Needed<wire::MetadataRequest>(), Needed<wire::FindCoordinatorRequest>(),
+                                   Needed<wire::InitProducerIdRequest>(), Needed<wire::DescribeTransactionsRequest>(),
+                                   Needed<wire::ListTransactionsRequest>()};
+  if (transactions == v1::KAFKA_TRANSACTION_V2) {
+    calls.push_back({wire::ApiKey::kProduce, wire::ProduceRequest::kV2});
+    calls.push_back({wire::ApiKey::kEndTxn, wire::EndTxnRequest::kV2});
+  } else {
+    calls.push_back({wire::ApiKey::kProduce, wire::ProduceRequest::kV1});
+    calls.push_back({wire::ApiKey::kEndTxn, wire::EndTxnRequest::kV1});
+    calls.push_back(Needed<wire::AddPartitionsToTxnRequest>());
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the broker does not take ", std::string(wire::Name(Request::kKey))));
+  return calls;
 }
 
 absl::Status CheckCalls(const wire::ApiVersionsResponse& versions) {
-  for (const absl::Status& status :
-       {CheckCall<wire::ProduceRequest>(versions), CheckCall<wire::MetadataRequest>(versions),
-        CheckCall<wire::FindCoordinatorRequest>(versions), CheckCall<wire::InitProducerIdRequest>(versions),
-        CheckCall<wire::EndTxnRequest>(versions), CheckCall<wire::DescribeTransactionsRequest>(versions),
-        CheckCall<wire::ListTransactionsRequest>(versions)}) {
-    if (!status.ok()) return status;
+  for (const NeededCall& call : NeededCalls(TransactionsOf(versions))) {
+    const auto range = std::find_if(versions.apis.begin(), versions.apis.end(),
+                                    [&](const auto& api) { return api.key == static_cast<std::int16_t>(call.key); });
+    const std::string name(wire::Name(call.key));
+    if (range == versions.apis.end()) {
+      return absl::FailedPreconditionError(absl::StrCat("the broker does not take ", name, "; Kafka 3.0 does"));
+    }
+    if (call.version < range->least || range->most < call.version) {
+      return absl::FailedPreconditionError(absl::StrCat("the broker takes ", name, " in versions ", range->least,
+                                                        " to ", range->most, ", not ", call.version));
+    }
   }
   return absl::OkStatus();
 }
@@ -160,13 +182,7 @@ absl::Status Cluster::Check() const {
   }
   for (const auto& [node, broker] : nodes_) {
     if (!broker->is_up()) continue;
-    absl::Status status = CheckCalls(broker->versions());
-    if (status.ok() && LevelOf(broker->versions(), kTransactionVersion) < kTransactionsV2) {
-      status = absl::FailedPreconditionError(absl::StrCat(
-          "the cluster's feature transaction.version is ", LevelOf(broker->versions(), kTransactionVersion),
-          "; 2 is needed: kafka-features.sh upgrade --feature transaction.version=2"));
-    }
-    if (!status.ok()) {
+    if (const absl::Status status = CheckCalls(broker->versions()); !status.ok()) {
       return absl::FailedPreconditionError(absl::StrCat("participant \"", options_.name, "\", broker ", node, " (",
                                                         broker->address().ToString(),
                                                         "): ", std::string(status.message())));
@@ -176,14 +192,19 @@ absl::Status Cluster::Check() const {
 }
 
 std::string Cluster::Describe() const {
-  std::size_t connected = 0;
-  std::int16_t level = 0;
+  const auto connected =
+      std::count_if(nodes_.begin(), nodes_.end(), [](const auto& node) { return node.second->is_up(); });
+  return absl::StrCat(connected, " of ", nodes_.size(), " brokers connected, transactions V",
+                      static_cast<int>(transactions()));
+}
+
+v1::KafkaTransactionVersion Cluster::transactions() const {
   for (const auto& [node, broker] : nodes_) {
-    if (!broker->is_up()) continue;
-    ++connected;
-    level = LevelOf(broker->versions(), kTransactionVersion);
+    if (broker->is_up() && TransactionsOf(broker->versions()) != v1::KAFKA_TRANSACTION_V2) {
+      return v1::KAFKA_TRANSACTION_V1;
+    }
   }
-  return absl::StrCat(connected, " of ", nodes_.size(), " brokers connected, transaction.version ", level);
+  return v1::KAFKA_TRANSACTION_V2;
 }
 
 // ---- Metadata -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "assent/v1/token.pb.h"
 #include "participants/kafka/broker.h"
 #include "participants/kafka/delayed_calls.h"
 #include "participants/kafka/kafka_options.h"
@@ -43,7 +44,11 @@ class Cluster {
   bool is_up() const { return up_; }
   // Why it is not up, or what the cluster lacks for transactions; OK: nothing.
   absl::Status Check() const;
-  std::string Describe() const;  // "2 of 3 brokers connected, transaction.version 2"
+  std::string Describe() const;  // "2 of 3 brokers connected, transactions V2"
+
+  // How the cluster's transactions are made: V2 (KIP-890) where every broker has it and the cluster's feature
+  // transaction.version switches it on.
+  v1::KafkaTransactionVersion transactions() const;
 
   // ---- Topics ----
 

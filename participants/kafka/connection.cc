@@ -66,7 +66,7 @@ void Connection::Greet() {
   Request greeting{.key = wire::ApiKey::kApiVersions,
                    .correlation_id = next_correlation_id_,
                    .frame = wire::EncodeFrame(request, next_correlation_id_, client_id_),
-                   .done = Decoding<wire::ApiVersionsRequest>(std::move(greeted))};
+                   .done = Decoding<wire::ApiVersionsRequest>(wire::ApiVersionsRequest::kVersion, std::move(greeted))};
   ++next_correlation_id_;
   // Requests wait behind it, with numbers given before: only the order of sending has to be that of the answers.
   queued_.push_front(std::move(greeting));

@@ -65,7 +65,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   template <typename Request>
   void Call(const Request& request, absl::AnyInvocable<void(Answer<typename Request::Response>)> done) {
     Send(Request::kKey, wire::EncodeFrame(request, next_correlation_id_, client_id_),
-         Decoding<Request>(std::move(done)));
+         Decoding<Request>(wire::VersionOf(request), std::move(done)));
   }
 
   // Gives the connection up for a reason: requests complete as kNotSent or kLost.
@@ -93,14 +93,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
 
   template <typename Request>
-  static RawDone Decoding(absl::AnyInvocable<void(Answer<typename Request::Response>)> done) {
-    return [done = std::move(done)](Delivery delivery, std::string_view answer) mutable {
+  static RawDone Decoding(std::int16_t version, absl::AnyInvocable<void(Answer<typename Request::Response>)> done) {
+    return [version, done = std::move(done)](Delivery delivery, std::string_view answer) mutable {
       Answer<typename Request::Response> result{.delivery = delivery};
       bool understood = true;
       if (delivery == Delivery::kAnswered) {
         wire::Decoder in(answer);
         if (wire::ResponseHeaderHasTaggedFields(Request::kKey)) in.SkipTaggedFields();
-        result.response = Request::Response::Decode(in);
+        if constexpr (requires { Request::Response::Decode(in, version); }) {
+          result.response = Request::Response::Decode(in, version);
+        } else {
+          result.response = Request::Response::Decode(in);
+        }
         understood = in.ok();
         if (!understood) {
           result.delivery = Delivery::kLost;

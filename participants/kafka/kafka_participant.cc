@@ -31,12 +31,12 @@ BranchError ErrorOf(const absl::Status& status) {
 std::string TextOf(const BranchId& branch) { return absl::StrCat("branch ", branch.ToGid()); }
 
 v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSession& session,
-                        const std::vector<PartitionRecords>& records) {
+                        v1::KafkaTransactionVersion version, const std::vector<PartitionRecords>& records) {
   v1::KafkaToken token;
   token.set_transactional_id(transactional_id);
   token.set_producer_id(session.producer_id);
   token.set_epoch(session.epoch);
-  token.set_version(v1::KAFKA_TRANSACTION_V2);
+  token.set_version(version);
   for (const PartitionRecords& partition : records) {
     const int last = token.topics_size() - 1;
     const bool is_new = last < 0 || token.topics(last).topic() != partition.topic;
@@ -279,12 +279,11 @@ void KafkaParticipant::StartPrepare(const BranchPtr& branch) {
 }
 
 void KafkaParticipant::Produce(const BranchPtr& branch, const ProducerSession& session) {
-  const std::string transactional_id = ids_.IdOf(session.number);
   const std::vector<PartitionRecords> records = branch->records.Take();
   branch->session = session;
-  branch->token = TokenFor(transactional_id, session, records);
+  branch->token = TokenFor(ids_.IdOf(session.number), session, cluster_.transactions(), records);
   branch->production =
-      Production::Start(cluster_, transactional_id, session, records, Left(*branch),
+      Production::Start(cluster_, branch->token, records, Left(*branch),
                         [this, branch](Produced produced) { JudgeProduced(branch, std::move(produced)); });
 }
 
@@ -349,7 +348,9 @@ absl::StatusOr<KafkaParticipant::ParsedToken> KafkaParticipant::ParseToken(const
                                                    context_.coordinator.ToString()));
   }
   const bool epoch_fits = parsed.token.epoch() >= 0 && parsed.token.epoch() <= std::numeric_limits<std::int16_t>::max();
-  if (parsed.token.version() != v1::KAFKA_TRANSACTION_V2 || !epoch_fits) {
+  const bool version_fits =
+      parsed.token.version() == v1::KAFKA_TRANSACTION_V1 || parsed.token.version() == v1::KAFKA_TRANSACTION_V2;
+  if (!version_fits || !epoch_fits) {
     return absl::InvalidArgumentError(absl::StrCat("the token of transactional id \"", parsed.token.transactional_id(),
                                                    "\" has version ", parsed.token.version(), " and epoch ",
                                                    parsed.token.epoch(), ", which this version cannot finish"));

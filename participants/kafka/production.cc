@@ -5,27 +5,31 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "participants/kafka/coordinator_call.h"
 #include "participants/kafka/error_codes.h"
+#include "participants/kafka/wire/transaction_messages.h"
 
 namespace assent::kafka {
 
-std::shared_ptr<Production> Production::Start(Cluster& cluster, std::string transactional_id,
-                                              const ProducerSession& session,
+std::shared_ptr<Production> Production::Start(Cluster& cluster, const v1::KafkaToken& transaction,
                                               const std::vector<PartitionRecords>& records, absl::Duration patience,
                                               Done done) {
-  auto production =
-      std::make_shared<Production>(cluster, std::move(transactional_id), session, records, patience, std::move(done));
+  auto production = std::make_shared<Production>(cluster, transaction, records, patience, std::move(done));
   production->deadline_call_ = cluster.delayed_calls().After(patience, [weak = std::weak_ptr<Production>(production)] {
     if (const auto late = weak.lock()) late->DeadlinePassed();
   });
-  production->Step();
+  if (transaction.version() == v1::KAFKA_TRANSACTION_V1) {
+    production->AddPartitions();
+  } else {
+    production->Step();
+  }
   return production;
 }
 
-Production::Production(Cluster& cluster, std::string transactional_id, const ProducerSession& session,
+Production::Production(Cluster& cluster, const v1::KafkaToken& transaction,
                        const std::vector<PartitionRecords>& records, absl::Duration patience, Done done)
     : cluster_(cluster),
-      transactional_id_(std::move(transactional_id)),
+      transaction_(transaction),
       deadline_(cluster.clock().Monotonic() + patience),
       partitions_left_(records.size()),
       done_(std::move(done)) {
@@ -36,10 +40,36 @@ Production::Production(Cluster& cluster, std::string transactional_id, const Pro
     partition.backoff = cluster.options().first_backoff;
     std::int32_t sequence = 0;  // each transaction has an epoch of its own
     for (const wire::RecordBatchBuilder& batch : from.batches) {
-      partition.batches.push_back(batch.Finish(session.producer_id, session.epoch, sequence));
+      partition.batches.push_back(
+          batch.Finish(transaction_.producer_id(), static_cast<std::int16_t>(transaction_.epoch()), sequence));
       sequence += batch.records();
     }
   }
+}
+
+// What of it arrives late carries an epoch that the fencing of the id has ended by then.
+void Production::AddPartitions() {
+  wire::AddPartitionsToTxnRequest request{.transactional_id = transaction_.transactional_id(),
+                                          .producer_id = transaction_.producer_id(),
+                                          .epoch = static_cast<std::int16_t>(transaction_.epoch())};
+  for (const auto& topic : transaction_.topics()) {
+    request.topics.push_back({topic.topic(), {topic.partitions().begin(), topic.partitions().end()}});
+  }
+  broker_was_asked_ = true;
+  CoordinatorCall<wire::AddPartitionsToTxnRequest>::Start(
+      cluster_, std::move(request), {.patience = deadline_ - cluster_.clock().Monotonic()},
+      [self = shared_from_this()](Answer<wire::AddPartitionsToTxnResponse> answer) {
+        if (!self->done_) return;
+        const std::int16_t code = answer.response.error_code;
+        if (answer.delivery == Delivery::kAnswered && code == error::kNone) return self->Step();
+        BranchError error{.code = absl::StatusCode::kUnavailable, .message = answer.message, .retryable = true};
+        if (answer.delivery == Delivery::kAnswered) {
+          error = ErrorOfCode(
+              code, absl::StrCat("participant \"", self->cluster_.options().name, "\", topic \"", answer.response.topic,
+                                 "\", partition ", answer.response.partition, ", AddPartitionsToTxn"));
+        }
+        self->End({.kind = Produced::Kind::kRefused, .error = std::move(error)});
+      });
 }
 
 // Sends what is due.
@@ -63,7 +93,9 @@ void Production::Step() {
 }
 
 void Production::Send(Broker& broker, const Group& group) {
-  wire::ProduceRequest request{.transactional_id = transactional_id_};
+  const bool is_v1 = transaction_.version() == v1::KAFKA_TRANSACTION_V1;
+  wire::ProduceRequest request{.version = is_v1 ? wire::ProduceRequest::kV1 : wire::ProduceRequest::kV2,
+                               .transactional_id = transaction_.transactional_id()};
   const absl::Duration left = deadline_ - cluster_.clock().Monotonic();
   request.timeout_ms = static_cast<std::int32_t>(std::clamp<std::int64_t>(
       absl::ToInt64Milliseconds(std::min(left, cluster_.options().request_timeout)), 1, INT32_MAX));

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "assent/v1/token.pb.h"
 #include "participants/kafka/cluster.h"
 #include "participants/kafka/record_buffer.h"
-#include "participants/kafka/transactional_id_pool.h"
 #include "participants/kafka/wire/produce_messages.h"
 #include "participants/participant.h"
 
@@ -26,7 +26,8 @@ struct Produced {
   bool broker_was_asked = false;  // the transaction may be open
 };
 
-// Produces the records of one branch in one Kafka transaction: to every leader in parallel, the batches of a partition
+// Produces the records of one branch in one Kafka transaction, after a transaction of V1 has been opened by
+// AddPartitionsToTxn: to every leader in parallel, the batches of a partition
 // one after the other. A batch whose answer is lost is sent again with the sequence it had, which the leader recognises
 // (idempotent producer, KIP-98), on whatever connection there is, until the deadline.
 //
@@ -41,15 +42,15 @@ class Production : public std::enable_shared_from_this<Production> {
  public:
   using Done = absl::AnyInvocable<void(Produced)>;
 
-  static std::shared_ptr<Production> Start(Cluster& cluster, std::string transactional_id,
-                                           const ProducerSession& session, const std::vector<PartitionRecords>& records,
-                                           absl::Duration patience, Done done);
+  static std::shared_ptr<Production> Start(Cluster& cluster, const v1::KafkaToken& transaction,
+                                           const std::vector<PartitionRecords>& records, absl::Duration patience,
+                                           Done done);
 
   // Ends it at once, as refused: what was sent may still arrive.
   void Cancel(BranchError why);
 
-  Production(Cluster& cluster, std::string transactional_id, const ProducerSession& session,
-             const std::vector<PartitionRecords>& records, absl::Duration patience, Done done);
+  Production(Cluster& cluster, const v1::KafkaToken& transaction, const std::vector<PartitionRecords>& records,
+             absl::Duration patience, Done done);
 
  private:
   struct Partition {
@@ -64,6 +65,7 @@ class Production : public std::enable_shared_from_this<Production> {
   };
   using Group = std::vector<std::size_t>;  // of partitions that one broker leads
 
+  void AddPartitions();
   void Step();
   void Send(Broker& broker, const Group& group);
   void Judge(const Group& group, Answer<wire::ProduceResponse> answer);
@@ -74,7 +76,7 @@ class Production : public std::enable_shared_from_this<Production> {
   void End(Produced produced);
 
   Cluster& cluster_;
-  const std::string transactional_id_;
+  const v1::KafkaToken transaction_;
   const absl::Duration deadline_;  // on the monotonic clock
   std::vector<Partition> partitions_;
   std::size_t partitions_left_;

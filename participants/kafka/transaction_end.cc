@@ -25,7 +25,9 @@ TransactionEnd::TransactionEnd(Cluster& cluster, const v1::KafkaToken& token, st
       done_(std::move(done)) {}
 
 void TransactionEnd::EndTxn() {
-  wire::EndTxnRequest request{.transactional_id = token_.transactional_id(),
+  const bool is_v1 = token_.version() == v1::KAFKA_TRANSACTION_V1;
+  wire::EndTxnRequest request{.version = is_v1 ? wire::EndTxnRequest::kV1 : wire::EndTxnRequest::kV2,
+                              .transactional_id = token_.transactional_id(),
                               .producer_id = token_.producer_id(),
                               .epoch = static_cast<std::int16_t>(token_.epoch()),
                               .commit = commit_};
@@ -37,8 +39,12 @@ void TransactionEnd::EndTxn() {
 void TransactionEnd::JudgeEndTxn(const Answer<wire::EndTxnResponse>& answer) {
   if (answer.delivery != Delivery::kAnswered) return Finished(Finish::Kind::kRetry, answer.message);
   if (answer.response.error_code == error::kNone) {
-    next_ =
-        ProducerSession{.number = number_, .producer_id = answer.response.producer_id, .epoch = answer.response.epoch};
+    // V1 begins no new epoch, and a copy of this EndTxn that is still on its way would end the id's next transaction:
+    // without a next session the id is fenced first.
+    if (token_.version() != v1::KAFKA_TRANSACTION_V1) {
+      next_ = ProducerSession{
+          .number = number_, .producer_id = answer.response.producer_id, .epoch = answer.response.epoch};
+    }
     return Finished(Finish::Kind::kDone);
   }
   const ErrorCode& code = FindErrorCode(answer.response.error_code);

@@ -14,6 +14,8 @@ std::string_view Name(ApiKey key) {
       return "ApiVersions";
     case ApiKey::kInitProducerId:
       return "InitProducerId";
+    case ApiKey::kAddPartitionsToTxn:
+      return "AddPartitionsToTxn";
     case ApiKey::kEndTxn:
       return "EndTxn";
     case ApiKey::kDescribeConfigs:

@@ -15,6 +15,7 @@ enum class ApiKey : std::int16_t {
   kFindCoordinator = 10,
   kApiVersions = 18,
   kInitProducerId = 22,
+  kAddPartitionsToTxn = 24,
   kEndTxn = 26,
   kDescribeConfigs = 32,
   kDescribeTransactions = 65,
@@ -27,6 +28,16 @@ std::string_view Name(ApiKey key);  // "InitProducerId"
 // knows any.
 inline bool ResponseHeaderHasTaggedFields(ApiKey key) { return key != ApiKey::kApiVersions; }
 
+// The version that a request is sent in: of its kind, or, where this client uses several, its own.
+template <typename Request>
+std::int16_t VersionOf(const Request& request) {
+  if constexpr (requires { request.version; }) {
+    return request.version;
+  } else {
+    return Request::kVersion;
+  }
+}
+
 // A whole frame: length, request header v2, body. Every version that this client uses is a flexible one.
 template <typename Request>
 std::string EncodeFrame(const Request& request, std::int32_t correlation_id, std::string_view client_id) {
@@ -34,7 +45,7 @@ std::string EncodeFrame(const Request& request, std::int32_t correlation_id, std
   out.Reserve(64 + client_id.size() + request.SizeHint());
   out.Int32(0);
   out.Int16(static_cast<std::int16_t>(Request::kKey));
-  out.Int16(Request::kVersion);
+  out.Int16(VersionOf(request));
   out.Int32(correlation_id);
   // The one string of a flexible version that is not compact.
   out.Int16(static_cast<std::int16_t>(client_id.size()));

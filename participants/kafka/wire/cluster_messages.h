@@ -14,7 +14,6 @@
 namespace assent::kafka::wire {
 
 // ---- ApiVersions: which calls, in which versions, and which features of the cluster are switched on
-// ------------------
 
 struct ApiVersionsResponse {
   struct Range {
@@ -46,7 +45,6 @@ struct ApiVersionsRequest {
 };
 
 // ---- Metadata: brokers, topics, who leads which partition
-// ------------------------------------------------------------
 
 struct MetadataResponse {
   struct Broker {
@@ -82,7 +80,6 @@ struct MetadataRequest {
 };
 
 // ---- FindCoordinator: which broker keeps the state of a transactional id
-// ----------------------------------------------
 
 struct FindCoordinatorResponse {
   std::string key;
@@ -107,7 +104,6 @@ struct FindCoordinatorRequest {
 };
 
 // ---- DescribeConfigs: one setting of a broker
-// -------------------------------------------------------------------------
 
 struct DescribeConfigsResponse {
   std::int16_t error_code = 0;

@@ -9,7 +9,7 @@
 #include "participants/kafka/wire/decoder.h"
 #include "participants/kafka/wire/encoder.h"
 
-// Produce, version 12: under transactions V2 it also adds its partitions to the transaction, which opens it.
+// Produce. Under transactions V2 it also adds its partitions to the transaction, which opens it.
 // Source of the fields: the message schemas of Apache Kafka (clients/…/common/message/Produce*.json).
 namespace assent::kafka::wire {
 
@@ -27,7 +27,8 @@ struct ProduceResponse {
 
 struct ProduceRequest {
   static constexpr ApiKey kKey = ApiKey::kProduce;
-  static constexpr std::int16_t kVersion = 12;
+  static constexpr std::int16_t kV1 = 9;  // its fields are those of the later ones
+  static constexpr std::int16_t kV2 = 12;
   using Response = ProduceResponse;
 
   struct Partition {
@@ -36,6 +37,7 @@ struct ProduceRequest {
     std::string_view batch;  // one record batch: a broker takes no more of one partition in one request
   };
 
+  std::int16_t version = kV2;
   std::string transactional_id;
   std::int32_t timeout_ms = 0;        // that the leader waits for its replicas
   std::vector<Partition> partitions;  // those of one topic stand together

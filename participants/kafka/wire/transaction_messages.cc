@@ -21,6 +21,42 @@ InitProducerIdResponse InitProducerIdResponse::Decode(Decoder& in) {
   return response;
 }
 
+void AddPartitionsToTxnRequest::Encode(Encoder& out) const {
+  out.CompactString(transactional_id);
+  out.Int64(producer_id);
+  out.Int16(epoch);
+  out.CompactArrayLength(topics.size());
+  for (const Topic& topic : topics) {
+    out.CompactString(topic.name);
+    out.CompactArrayLength(topic.partitions.size());
+    for (const std::int32_t partition : topic.partitions) out.Int32(partition);
+    out.NoTaggedFields();
+  }
+  out.NoTaggedFields();
+}
+
+AddPartitionsToTxnResponse AddPartitionsToTxnResponse::Decode(Decoder& in) {
+  constexpr std::int16_t kOperationNotAttempted = 55;  // because of another partition
+  AddPartitionsToTxnResponse response;
+  in.Int32();  // throttle time
+  for (std::size_t topics = in.CompactArrayLength(3); topics > 0 && in.ok(); --topics) {
+    const std::string topic = in.CompactString();
+    for (std::size_t n = in.CompactArrayLength(7); n > 0 && in.ok(); --n) {
+      const std::int32_t partition = in.Int32();
+      const std::int16_t code = in.Int16();
+      in.SkipTaggedFields();
+      const bool says_more = response.error_code == 0 || response.error_code == kOperationNotAttempted;
+      if (code == 0 || !says_more) continue;
+      response.error_code = code;
+      response.topic = topic;
+      response.partition = partition;
+    }
+    in.SkipTaggedFields();
+  }
+  in.SkipTaggedFields();
+  return response;
+}
+
 void EndTxnRequest::Encode(Encoder& out) const {
   out.CompactString(transactional_id);
   out.Int64(producer_id);
@@ -29,12 +65,14 @@ void EndTxnRequest::Encode(Encoder& out) const {
   out.NoTaggedFields();
 }
 
-EndTxnResponse EndTxnResponse::Decode(Decoder& in) {
+EndTxnResponse EndTxnResponse::Decode(Decoder& in, std::int16_t version) {
   EndTxnResponse response;
   in.Int32();  // throttle time
   response.error_code = in.Int16();
-  response.producer_id = in.Int64();
-  response.epoch = in.Int16();
+  if (version >= EndTxnRequest::kV2) {
+    response.producer_id = in.Int64();
+    response.epoch = in.Int16();
+  }
   in.SkipTaggedFields();
   return response;
 }

@@ -13,7 +13,6 @@
 namespace assent::kafka::wire {
 
 // ---- InitProducerId: a new epoch for a transactional id. Aborts its open transaction and fences whoever used it.
-// ------
 
 struct InitProducerIdResponse {
   std::int16_t error_code = 0;
@@ -35,22 +34,51 @@ struct InitProducerIdRequest {
   void Encode(Encoder& out) const;
 };
 
-// ---- EndTxn: commits or aborts. Version 5 (transactions V2) answers the producer id and epoch of the next
-// transaction. -
+// ---- AddPartitionsToTxn: opens a transaction, or makes it larger. Transactions V1 alone need it ----
+
+struct AddPartitionsToTxnResponse {
+  std::int16_t error_code = 0;  // of the first partition that was refused for a reason of its own
+  std::string topic;            // of that partition
+  std::int32_t partition = -1;
+
+  static AddPartitionsToTxnResponse Decode(Decoder& in);
+};
+
+struct AddPartitionsToTxnRequest {
+  static constexpr ApiKey kKey = ApiKey::kAddPartitionsToTxn;
+  static constexpr std::int16_t kVersion = 3;  // the last that is not for brokers alone
+  using Response = AddPartitionsToTxnResponse;
+
+  struct Topic {
+    std::string name;
+    std::vector<std::int32_t> partitions;
+  };
+  std::string transactional_id;
+  std::int64_t producer_id = -1;
+  std::int16_t epoch = -1;
+  std::vector<Topic> topics;
+
+  std::size_t SizeHint() const { return 64 + 64 * topics.size(); }
+  void Encode(Encoder& out) const;
+};
+
+// ---- EndTxn: commits or aborts ----
 
 struct EndTxnResponse {
   std::int16_t error_code = 0;
-  std::int64_t producer_id = -1;
+  std::int64_t producer_id = -1;  // with the epoch, of the id's next transaction: V2 tells it
   std::int16_t epoch = -1;
 
-  static EndTxnResponse Decode(Decoder& in);
+  static EndTxnResponse Decode(Decoder& in, std::int16_t version);
 };
 
 struct EndTxnRequest {
   static constexpr ApiKey kKey = ApiKey::kEndTxn;
-  static constexpr std::int16_t kVersion = 5;
+  static constexpr std::int16_t kV1 = 3;
+  static constexpr std::int16_t kV2 = 5;  // ends a transaction of V2, and begins the id's next epoch
   using Response = EndTxnResponse;
 
+  std::int16_t version = kV2;
   std::string transactional_id;
   std::int64_t producer_id = -1;
   std::int16_t epoch = -1;
@@ -61,7 +89,6 @@ struct EndTxnRequest {
 };
 
 // ---- DescribeTransactions: what a coordinator knows of one transactional id
-// --------------------------------------------
 
 struct DescribeTransactionsResponse {
   std::int16_t error_code = 0;
@@ -85,7 +112,6 @@ struct DescribeTransactionsRequest {
 };
 
 // ---- ListTransactions: every transactional id that one broker coordinates, in any state
-// --------------------------------
 
 struct ListTransactionsResponse {
   struct Transaction {

@@ -325,13 +325,13 @@ TEST_F(PrepareTest, WithoutAFreeIdItWaitsAndNamesTheBoundAtTheDeadline) {
   EXPECT_TRUE(participant_->RunUntil([&] { return voted; }));
 }
 
-TEST_F(PrepareTest, WithoutTransactionsV2TheVoteIsNoAndHealthSaysSo) {
+TEST_F(PrepareTest, ABrokerThatTakesNoVersionOfACallIsNamedByVoteAndHealth) {
   Make();
-  broker_->transaction_version = 1;
+  broker_->least_produce = 13;
   participant_->Start();
   ASSERT_TRUE(participant_->RunUntil([&] { return participant_->times_available() > 0; }));
   EXPECT_FALSE((*participant_)->health().available);
-  EXPECT_THAT((*participant_)->health().message, HasSubstr("transaction.version"));
+  EXPECT_THAT((*participant_)->health().message, HasSubstr("the broker takes Produce in versions 13 to 14, not 12"));
   const BranchId branch = participant_->Open();
   ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
   const Vote vote = participant_->Prepare(branch);

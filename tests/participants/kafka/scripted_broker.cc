@@ -113,15 +113,18 @@ std::vector<ScriptedBroker::Request> ScriptedBroker::Requests(ApiKey key) const 
 
 namespace {
 
-std::string ApiVersions(std::int16_t transaction_version) {
+std::string ApiVersions(std::int16_t transaction_version, std::int16_t least_produce) {
   Encoder out;
   out.Int16(0);
-  const std::vector<std::pair<std::int16_t, std::int16_t>> apis = {{0, 12}, {3, 12}, {10, 6}, {18, 4},
-                                                                   {22, 5}, {26, 5}, {65, 0}, {66, 1}};
+  const bool is_v1 = transaction_version < 2;  // as Kafka 3.9 says, and 4.3
+  const auto produce = static_cast<std::int16_t>(least_produce > 0 ? least_produce + 1 : is_v1 ? 11 : 12);
+  const std::int16_t end_txn = is_v1 ? 4 : 5;
+  const std::vector<std::pair<std::int16_t, std::int16_t>> apis = {
+      {0, produce}, {3, 12}, {10, 6}, {18, 4}, {22, 5}, {24, 5}, {26, end_txn}, {65, 0}, {66, 1}};
   out.CompactArrayLength(apis.size());
   for (const auto& [key, most] : apis) {
     out.Int16(key);
-    out.Int16(0);
+    out.Int16(key == 0 ? least_produce : 0);
     out.Int16(most);
     out.NoTaggedFields();
   }
@@ -214,6 +217,33 @@ std::string ProducerIdAndEpoch(std::int16_t code, std::int64_t producer_id, std:
   return std::move(out).Take();
 }
 
+std::string AddPartitionsToTxn(const ScriptedBroker::Request& request, std::int16_t code) {
+  Encoder out;
+  out.Int32(0);
+  const auto topics = ReadAddPartitions(request).topics;
+  out.CompactArrayLength(topics.size());
+  for (const auto& [topic, partitions] : topics) {
+    out.CompactString(topic);
+    out.CompactArrayLength(partitions.size());
+    for (const std::int32_t partition : partitions) {
+      out.Int32(partition);
+      out.Int16(code);
+      out.NoTaggedFields();
+    }
+    out.NoTaggedFields();
+  }
+  out.NoTaggedFields();
+  return std::move(out).Take();
+}
+
+std::string EndTxnV1(std::int16_t code) {
+  Encoder out;
+  out.Int32(0);
+  out.Int16(code);
+  out.NoTaggedFields();
+  return std::move(out).Take();
+}
+
 std::string Produce(const ScriptedBroker::Request& request, std::int16_t code) {
   const SeenProduce seen = ReadProduce(request);
   Encoder out;
@@ -301,7 +331,7 @@ ScriptedBroker::Script ScriptedBroker::Answering(ApiKey, std::int16_t error_code
 ScriptedBroker::Reply ScriptedBroker::Succeed(const Request& request, std::int16_t code) const {
   switch (request.key) {
     case ApiKey::kApiVersions:
-      return {.bytes = ApiVersions(transaction_version)};
+      return {.bytes = ApiVersions(transaction_version, least_produce)};
     case ApiKey::kMetadata:
       return {.bytes = Metadata(*this, request.body)};
     case ApiKey::kFindCoordinator:
@@ -310,7 +340,10 @@ ScriptedBroker::Reply ScriptedBroker::Succeed(const Request& request, std::int16
       const std::string id = ReadInitProducerId(request).transactional_id;
       return {.bytes = ProducerIdAndEpoch(code, producer_id, code == 0 ? epochs_[id]++ : std::int16_t{-1})};
     }
+    case ApiKey::kAddPartitionsToTxn:
+      return {.bytes = AddPartitionsToTxn(request, code)};
     case ApiKey::kEndTxn:
+      if (request.version < 5) return {.bytes = EndTxnV1(code)};
       return {.bytes = ProducerIdAndEpoch(code, producer_id, static_cast<std::int16_t>(ReadEndTxn(request).epoch + 1))};
     case ApiKey::kProduce:
       return {.bytes = Produce(request, code)};
@@ -345,9 +378,23 @@ SeenProduce ReadProduce(const ScriptedBroker::Request& request) {
   return seen;
 }
 
+SeenAddPartitions ReadAddPartitions(const ScriptedBroker::Request& request) {
+  Decoder in(request.body);
+  SeenAddPartitions seen;
+  seen.transactional_id = in.CompactString();
+  seen.producer_id = in.Int64();
+  seen.epoch = in.Int16();
+  for (std::size_t topics = in.CompactArrayLength(1); topics > 0; --topics) {
+    std::vector<std::int32_t>& partitions = seen.topics[in.CompactString()];
+    for (std::size_t n = in.CompactArrayLength(4); n > 0; --n) partitions.push_back(in.Int32());
+    in.SkipTaggedFields();
+  }
+  return seen;
+}
+
 SeenEndTxn ReadEndTxn(const ScriptedBroker::Request& request) {
   Decoder in(request.body);
-  SeenEndTxn seen;
+  SeenEndTxn seen{.version = request.version};
   seen.transactional_id = in.CompactString();
   seen.producer_id = in.Int64();
   seen.epoch = in.Int16();

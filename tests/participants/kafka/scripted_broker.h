@@ -70,6 +70,7 @@ class ScriptedBroker {
   std::vector<Node> nodes;                                                    // this one
   std::map<std::string, std::vector<std::int32_t>> topics = {{"t", {1, 1}}};  // leaders of the partitions
   std::int16_t transaction_version = 2;
+  std::int16_t least_produce = 0;  // version
   std::int32_t coordinator = 1;
   std::string described_state = "Ongoing";
   std::int16_t described_error = 0;
@@ -108,7 +109,16 @@ struct SeenProduce {
 };
 SeenProduce ReadProduce(const ScriptedBroker::Request& request);
 
+struct SeenAddPartitions {
+  std::string transactional_id;
+  std::int64_t producer_id = 0;
+  std::int16_t epoch = 0;
+  std::map<std::string, std::vector<std::int32_t>> topics;
+};
+SeenAddPartitions ReadAddPartitions(const ScriptedBroker::Request& request);
+
 struct SeenEndTxn {
+  std::int16_t version = 0;
   std::string transactional_id;
   std::int64_t producer_id = 0;
   std::int16_t epoch = 0;
