@@ -12,7 +12,8 @@ Maven Central into .local/kafka/ of this repository. A second run does nothing a
   --check   install nothing; say what is missing, and exit 1 if anything is
 
 Environment:
-  ASSENT_KAFKA_VERSION   another broker than the one pinned in deploy/kafka/pom.xml, such as 3.9.2
+  ASSENT_KAFKA_VERSION   another broker than the one pinned in deploy/kafka/pom.xml: `previous`
+                         for the older one pinned there, or a version such as 4.1.0
 HELP
 }
 

@@ -68,8 +68,16 @@ check_with_clang_tidy() {
     xargs -0 -n 1 -P "$cores" clang-tidy-14 -p build/release --quiet 2>/dev/null || fail "clang-tidy found the above"
 }
 
+destroy_servers() {
+  local folder
+  for folder in build/release/servers build/release/servers_previous; do
+    deploy/local.sh down --hold --dir "$folder" >/dev/null 2>&1 || true
+  done
+}
+
 say "installing what is missing"
 deploy/install.sh
+ASSENT_KAFKA_VERSION=previous deploy/install.sh # for the tests of transactions V1
 check_form
 build release
 check_with_clang_tidy
@@ -80,5 +88,5 @@ selection=(-LE long)
 ! $full || selection=()
 say "all tests"
 # ctest's fixture destroys its servers by itself; this is for a run that ends before ctest can.
-trap 'deploy/local.sh down --hold --dir build/release/servers >/dev/null 2>&1 || true' EXIT
+trap destroy_servers EXIT
 ctest --test-dir build/release "${selection[@]}" --parallel "$cores" --output-on-failure --no-tests=error

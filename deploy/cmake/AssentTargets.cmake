@@ -60,14 +60,26 @@ endfunction()
 
 set(ASSENT_LOCAL_SERVERS ${PROJECT_SOURCE_DIR}/deploy/local.sh)
 
-# The fixture `servers`: started before the first test that needs it, destroyed after the last one, or when ctest ends
-# otherwise. Several ctest runs in one build folder share them.
-function(assent_servers_fixture)
-  set(folder --hold --dir ${PROJECT_BINARY_DIR}/servers)
-  add_test(NAME servers_up COMMAND ${ASSENT_LOCAL_SERVERS} up ${folder})
-  add_test(NAME servers_down COMMAND ${ASSENT_LOCAL_SERVERS} down ${folder})
-  set_tests_properties(servers_up PROPERTIES FIXTURES_SETUP servers TIMEOUT 180)
-  set_tests_properties(servers_down PROPERTIES FIXTURES_CLEANUP servers TIMEOUT 60)
+# A fixture of servers: started before the first test that needs it, destroyed after the last one, or when ctest ends
+# otherwise. Several ctest runs in one build folder share them. `kafka` as ASSENT_KAFKA_VERSION, empty for the pinned one.
+function(assent_servers_fixture fixture kafka)
+  set(folder --hold --dir ${PROJECT_BINARY_DIR}/${fixture})
+  add_test(NAME ${fixture}_up COMMAND ${ASSENT_LOCAL_SERVERS} up ${folder})
+  add_test(NAME ${fixture}_down COMMAND ${ASSENT_LOCAL_SERVERS} down ${folder})
+  set_tests_properties(${fixture}_up PROPERTIES FIXTURES_SETUP ${fixture} TIMEOUT 180)
+  set_tests_properties(${fixture}_down PROPERTIES FIXTURES_CLEANUP ${fixture} TIMEOUT 60)
+  set_tests_properties(${fixture}_up ${fixture}_down PROPERTIES ENVIRONMENT "ASSENT_KAFKA_VERSION=${kafka}")
+endfunction()
+
+# assent_test_on_previous_kafka(NAME LABEL … [ARGS …]): a test that is there already, once more on the fixture
+# servers_previous, whose broker is the last one without transactions V2.
+function(assent_test_on_previous_kafka name)
+  cmake_parse_arguments(ARG "" "LABEL" "ARGS" ${ARGN})
+  set(test ${name}_on_previous_kafka)
+  add_test(NAME ${test} COMMAND ${ASSENT_LOCAL_SERVERS} run --dir ${PROJECT_BINARY_DIR}/servers_previous --
+    $<TARGET_FILE:${name}> ${ARG_ARGS})
+  set_tests_properties(${test} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 300 RUN_SERIAL ON
+    FIXTURES_REQUIRED servers_previous ENVIRONMENT "ASSENT_KAFKA_VERSION=previous")
 endfunction()
 
 # Fails the configuration where a *_test.cc exists that no assent_test names: a test that nobody runs is worse than none.

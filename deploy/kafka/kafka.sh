@@ -6,14 +6,15 @@ kafka_folder="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # Where Java is looked for, besides JAVA_HOME and PATH.
 jvm_folder=/usr/lib/jvm
 
-# The version asked for: ASSENT_KAFKA_VERSION, else the one that pom.xml pins.
+# The version asked for: ASSENT_KAFKA_VERSION, which may be `previous`; else the one that pom.xml pins.
 kafka_version() {
-  if [[ -n "${ASSENT_KAFKA_VERSION:-}" ]]; then
-    echo "$ASSENT_KAFKA_VERSION"
-  else
-    sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$kafka_folder/pom.xml"
-  fi
+  case "${ASSENT_KAFKA_VERSION:-}" in
+    '') kafka_pinned kafka.version ;;
+    previous) kafka_pinned kafka.previous.version ;;
+    *) echo "$ASSENT_KAFKA_VERSION" ;;
+  esac
 }
+kafka_pinned() { sed -n "s:.*<$1>\(.*\)</$1>.*:\1:p" "$kafka_folder/pom.xml"; }
 
 # The folder with the broker's jars. deploy/install.sh fills it.
 kafka_libs() { echo "$(dirname "$(dirname "$kafka_folder")")/.local/kafka/$(kafka_version)/libs"; }

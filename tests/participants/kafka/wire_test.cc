@@ -112,6 +112,31 @@ TEST(FrameTest, ARequestStartsWithItsLengthAndTheHeaderOfVersionTwo) {
             "00");  // transaction, one key
 }
 
+TEST(RequestTest, TheOnesOfSeveralVersionsSayWhichInTheirHeader) {
+  for (const std::int16_t version : {EndTxnRequest::kV1, EndTxnRequest::kV2}) {
+    const std::string frame = EncodeFrame(EndTxnRequest{.version = version}, 7, "me");
+    EXPECT_EQ(Hex(frame.substr(4, 4)), "001a000" + std::to_string(version));
+  }
+}
+
+TEST(ResponseTest, APartitionsOwnRefusalIsToldAndNotThatOfItsNeighbours) {
+  const std::string bytes = Bytes(
+      "00000000"
+      "02"
+      "0274"
+      "03"
+      "00000000003700"  // 55, not attempted
+      "00000001001d00"  // 29, no right to
+      "00"
+      "00");
+  Decoder in(bytes);
+  const auto response = AddPartitionsToTxnResponse::Decode(in);
+  EXPECT_TRUE(in.ok());
+  EXPECT_EQ(response.error_code, 29);
+  EXPECT_EQ(response.topic, "t");
+  EXPECT_EQ(response.partition, 1);
+}
+
 TEST(RequestTest, EachHasItsGoldenBytes) {
   EXPECT_EQ(Hex(Encoded(ApiVersionsRequest{.software_name = "a", .software_version = "1"})),
             "0261"
@@ -135,6 +160,18 @@ TEST(RequestTest, EachHasItsGoldenBytes) {
             "0000ea60"
             "ffffffffffffffff"
             "ffff"
+            "00");
+  EXPECT_EQ(Hex(Encoded(AddPartitionsToTxnRequest{
+                .transactional_id = "id", .producer_id = 5, .epoch = 2, .topics = {{"t", {0, 3}}}})),
+            "036964"
+            "0000000000000005"
+            "0002"
+            "02"
+            "0274"
+            "03"
+            "00000000"
+            "00000003"
+            "00"
             "00");
   EXPECT_EQ(Hex(Encoded(EndTxnRequest{.transactional_id = "id", .producer_id = 5, .epoch = 2, .commit = true})),
             "036964"
@@ -376,7 +413,22 @@ std::vector<Sample> Samples() {
              "0000000000000005"
              "0001"
              "00"),
-       [](Decoder& in) { EndTxnResponse::Decode(in); }},
+       [](Decoder& in) { EndTxnResponse::Decode(in, EndTxnRequest::kV2); }},
+      {"EndTxn of V1",
+       Bytes("00000000"
+             "0000"
+             "00"),
+       [](Decoder& in) { EndTxnResponse::Decode(in, EndTxnRequest::kV1); }},
+      {"AddPartitionsToTxn",
+       Bytes("00000000"
+             "02"
+             "0274"
+             "03"
+             "00000000003700"
+             "00000001001d00"
+             "00"
+             "00"),
+       [](Decoder& in) { AddPartitionsToTxnResponse::Decode(in); }},
       {"DescribeTransactions",
        Bytes("00000000"
              "02"
