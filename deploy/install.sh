@@ -22,7 +22,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
   librocksdb-dev libabsl-dev libboost1.81-dev libpq-dev libisal-dev libssl-dev libspdlog-dev libtomlplusplus-dev
-  libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev librdkafka-dev
+  libcli11-dev zlib1g-dev libsnappy-dev liblz4-dev libzstd-dev libgtest-dev libgmock-dev libbenchmark-dev librdkafka-dev
   clang-format-14 clang-tidy-14 shellcheck
   kcat postgresql-15 postgresql-client-15 maven python3-venv
 )
@@ -44,7 +44,9 @@ missing_packages() {
   for package in "${packages[@]}"; do
     is_installed "$package" || echo "$package"
   done
-  find_java >/dev/null || echo default-jdk-headless
+  # With its compiler: tests ask the Java client.
+  local java
+  { java="$(find_java)" && [[ -x "$(dirname "$java")/javac" ]]; } || echo default-jdk-headless
 }
 
 # Runs a command as root.

@@ -2,6 +2,8 @@
 #include "coordinator/server/conninfo.h"
 #include "coordinator/server/listen_address.h"
 #include "coordinator/server/option_table.h"
+#include "participants/kafka/partitioner.h"
+#include "participants/kafka/wire/compression.h"
 
 namespace assent {
 namespace {
@@ -150,6 +152,19 @@ std::span<const Option<KafkaOptions>> KafkaParticipantOptions() {
         .valid = IsBootstrapServer,
         .expected = "each host:port"},
        [](KafkaOptions& o) -> OptionField { return &o.bootstrap_servers; }},
+      {{.name = "partitioner",
+        .type = OptionType::kText,
+        .doc = "Where the records of a key go: murmur2 as the Java client puts them, crc32 as librdkafka does unless "
+               "told otherwise. Producers of one topic must agree.",
+        .valid = [](std::string_view name) { return kafka::ParsePartitioner(name).has_value(); },
+        .expected = "murmur2 or crc32"},
+       [](KafkaOptions& o) -> OptionField { return &o.partitioner; }},
+      {{.name = "compression",
+        .type = OptionType::kText,
+        .doc = "Of batches that it makes smaller.",
+        .valid = [](std::string_view name) { return kafka::wire::ParseCompression(name).has_value(); },
+        .expected = "none, gzip, snappy, lz4 or zstd"},
+       [](KafkaOptions& o) -> OptionField { return &o.compression; }},
       {{.name = "max_transactional_ids",
         .type = OptionType::kCount,
         .doc = "Branches between their first Produce and the end of their transaction, split over the shards.",

@@ -14,6 +14,10 @@ struct KafkaOptions {
   std::string name;                            // of the participant
   std::vector<std::string> bootstrap_servers;  // "host:port", at least one; the other brokers are learnt from them
 
+  // Where a key's records go: "murmur2" as the Java client puts them, "crc32" as librdkafka does unless told otherwise.
+  std::string partitioner = "murmur2";
+  std::string compression = "none";  // of batches: or gzip, snappy, lz4, zstd
+
   // Transactional ids of this process: branches between their first Produce and the end of their transaction. Further
   // branches wait for one, until their deadline.
   int max_transactional_ids = 256;

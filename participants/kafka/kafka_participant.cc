@@ -52,7 +52,11 @@ v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSessi
 class KafkaParticipant final : public Participant {
  public:
   KafkaParticipant(const KafkaOptions& options, const ParticipantContext& context)
-      : options_(options), context_(context), cluster_(options, context), ids_(context, cluster_) {}
+      : options_(options),
+        partitioner_(*ParsePartitioner(options.partitioner)),
+        context_(context),
+        cluster_(options, context),
+        ids_(context, cluster_) {}
 
   std::string_view name() const override { return options_.name; }
   ParticipantKind kind() const override { return ParticipantKind::kBroker; }
@@ -99,6 +103,7 @@ class KafkaParticipant final : public Participant {
   void ListOwnUntil(absl::Duration until, ListDone done);
 
   const KafkaOptions options_;
+  const Partitioner partitioner_;
   const ParticipantContext context_;
   Cluster cluster_;
   TransactionalIds ids_;
@@ -139,7 +144,7 @@ absl::Status KafkaParticipant::Open(const BranchId& id, const v1::BranchOptions&
                                                      options_.name, "\" in shard ", context_.shard,
                                                      ", its share of max_branches = ", options_.max_branches));
   }
-  branches_[id] = std::make_shared<Branch>(id, deadline, RecordBuffer(options_, turn_++));
+  branches_[id] = std::make_shared<Branch>(id, deadline, RecordBuffer(options_, partitioner_, turn_++));
   ++open_branches_;
   return absl::OkStatus();
 }
@@ -477,6 +482,11 @@ absl::StatusOr<std::unique_ptr<Participant>> MakeKafkaParticipant(const KafkaOpt
     return absl::InvalidArgumentError(
         absl::StrCat("participant \"", options.name,
                      "\": max_transactional_ids, connections_per_broker and max_in_flight must be at least 1"));
+  }
+  if (!ParsePartitioner(options.partitioner) || !wire::ParseCompression(options.compression)) {
+    return absl::InvalidArgumentError(absl::StrCat("participant \"", options.name, "\": no partitioner is called \"",
+                                                   options.partitioner, "\", or no compression \"", options.compression,
+                                                   "\""));
   }
   return std::make_unique<KafkaParticipant>(options, context);
 }

@@ -1,5 +1,7 @@
 #include "participants/kafka/partitioner.h"
 
+#include <zlib.h>
+
 #include <cstddef>
 
 namespace assent::kafka {
@@ -31,8 +33,23 @@ std::uint32_t Murmur2(std::string_view bytes) {
   return hash;
 }
 
-std::int32_t PartitionOfKey(std::string_view key, std::int32_t partitions) {
-  return static_cast<std::int32_t>(Murmur2(key) & 0x7fffffff) % partitions;
+std::optional<Partitioner> ParsePartitioner(std::string_view name) {
+  if (name == "murmur2") return Partitioner::kMurmur2;
+  if (name == "crc32") return Partitioner::kCrc32;
+  return std::nullopt;
+}
+
+std::int32_t PartitionOfKey(Partitioner partitioner, std::string_view key, std::int32_t partitions) {
+  const auto count = static_cast<std::uint32_t>(partitions);
+  switch (partitioner) {
+    case Partitioner::kMurmur2:
+      return static_cast<std::int32_t>((Murmur2(key) & 0x7fffffff) % count);
+    case Partitioner::kCrc32: {
+      const uLong crc = crc32(0, reinterpret_cast<const Bytef*>(key.data()), static_cast<uInt>(key.size()));
+      return static_cast<std::int32_t>(static_cast<std::uint32_t>(crc) % count);
+    }
+  }
+  return 0;
 }
 
 }  // namespace assent::kafka

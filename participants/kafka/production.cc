@@ -33,6 +33,7 @@ Production::Production(Cluster& cluster, const v1::KafkaToken& transaction,
       deadline_(cluster.clock().Monotonic() + patience),
       partitions_left_(records.size()),
       done_(std::move(done)) {
+  const wire::Compression compression = *wire::ParseCompression(cluster.options().compression);
   for (const PartitionRecords& from : records) {
     Partition& partition = partitions_.emplace_back();
     partition.topic = from.topic;
@@ -40,8 +41,8 @@ Production::Production(Cluster& cluster, const v1::KafkaToken& transaction,
     partition.backoff = cluster.options().first_backoff;
     std::int32_t sequence = 0;  // each transaction has an epoch of its own
     for (const wire::RecordBatchBuilder& batch : from.batches) {
-      partition.batches.push_back(
-          batch.Finish(transaction_.producer_id(), static_cast<std::int16_t>(transaction_.epoch()), sequence));
+      partition.batches.push_back(batch.Finish(transaction_.producer_id(),
+                                               static_cast<std::int16_t>(transaction_.epoch()), sequence, compression));
       sequence += batch.records();
     }
   }

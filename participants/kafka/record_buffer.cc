@@ -7,7 +7,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "participants/kafka/error_codes.h"
-#include "participants/kafka/partitioner.h"
 
 namespace assent::kafka {
 namespace {
@@ -159,7 +158,8 @@ std::optional<BranchError> RecordBuffer::Place(const v1::KafkaRecord& record, co
     error.code = absl::StatusCode::kNotFound;
     return error;
   }
-  partition = record.has_key() ? PartitionOfKey(record.key(), count) : PartitionWithoutKey(record.topic(), *topic);
+  partition = record.has_key() ? PartitionOfKey(partitioner_, record.key(), count)
+                               : PartitionWithoutKey(record.topic(), *topic);
   return std::nullopt;
 }
 

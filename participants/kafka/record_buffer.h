@@ -13,6 +13,7 @@
 #include "assent/v1/types.pb.h"
 #include "participants/kafka/cluster.h"
 #include "participants/kafka/kafka_options.h"
+#include "participants/kafka/partitioner.h"
 #include "participants/kafka/wire/record_batch.h"
 #include "participants/participant.h"
 
@@ -31,7 +32,8 @@ struct PartitionRecords {
 class RecordBuffer {
  public:
   // `turn` rises with each branch: where it points, records without a key go.
-  RecordBuffer(const KafkaOptions& options, std::uint64_t turn) : options_(&options), turn_(turn) {}
+  RecordBuffer(const KafkaOptions& options, Partitioner partitioner, std::uint64_t turn)
+      : options_(&options), partitioner_(partitioner), turn_(turn) {}
 
   // The topics that an operation names, once each, or why the operation can never be taken: bad names, records that are
   // too large, more bytes than a branch may have.
@@ -52,6 +54,7 @@ class RecordBuffer {
   std::int32_t PartitionWithoutKey(const std::string& name, const Topic& topic);
 
   const KafkaOptions* options_;
+  Partitioner partitioner_;
   std::uint64_t turn_;
   std::size_t bytes_ = 0;
   std::map<std::pair<std::string, std::int32_t>, std::vector<wire::RecordBatchBuilder>> partitions_;

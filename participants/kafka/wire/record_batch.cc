@@ -16,9 +16,10 @@ constexpr std::size_t kChecksumCoversFrom = 21;
 constexpr std::size_t kHeaderBytes = 61;
 
 constexpr std::int8_t kMagic = 2;
-constexpr std::int16_t kTransactionalUncompressed = 0x10;
+constexpr std::int16_t kTransactional = 0x10;
 
 struct BatchHeader {
+  Compression compression;
   std::int32_t records;
   std::int64_t base_timestamp_ms;
   std::int64_t latest_timestamp_ms;
@@ -33,7 +34,7 @@ void EncodeHeader(Encoder& out, const BatchHeader& header) {
   out.Int32(-1);  // partition leader epoch: any
   out.Int8(kMagic);
   out.Int32(0);  // checksum, likewise
-  out.Int16(kTransactionalUncompressed);
+  out.Int16(static_cast<std::int16_t>(kTransactional | static_cast<int>(header.compression)));
   out.Int32(header.records - 1);  // offset of the last record
   out.Int64(header.base_timestamp_ms);
   out.Int64(header.latest_timestamp_ms);
@@ -89,18 +90,26 @@ void RecordBatchBuilder::Add(const Record& record) {
   ++records_;
 }
 
-std::string RecordBatchBuilder::Finish(std::int64_t producer_id, std::int16_t epoch, std::int32_t base_sequence) const {
+std::string RecordBatchBuilder::Finish(std::int64_t producer_id, std::int16_t epoch, std::int32_t base_sequence,
+                                       Compression compression) const {
   ASSENT_CHECK(records_ > 0, "a batch has at least one record");
+  const std::string_view plain = std::string_view(out_.bytes()).substr(kHeaderBytes);
+  std::string compressed;
+  if (compression != Compression::kNone) {
+    compressed = Compress(compression, plain);
+    if (compressed.size() >= plain.size()) compression = Compression::kNone;
+  }
   Encoder batch;
   batch.Reserve(out_.size());
-  EncodeHeader(batch, {.records = records_,
+  EncodeHeader(batch, {.compression = compression,
+                       .records = records_,
                        .base_timestamp_ms = base_timestamp_ms_,
                        .latest_timestamp_ms = latest_timestamp_ms_,
                        .producer_id = producer_id,
                        .epoch = epoch,
                        .base_sequence = base_sequence});
   ASSENT_CHECK(batch.size() == kHeaderBytes, "the header of a batch has 61 bytes");
-  batch.Raw(std::string_view(out_.bytes()).substr(kHeaderBytes));
+  batch.Raw(compression == Compression::kNone ? plain : compressed);
   batch.OverwriteInt32(kBatchLengthAt, static_cast<std::uint32_t>(batch.size() - kLengthCountsFrom));
   batch.OverwriteInt32(kChecksumAt, Crc32c(std::string_view(batch.bytes()).substr(kChecksumCoversFrom)));
   return std::move(batch).Take();

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "participants/kafka/wire/compression.h"
 #include "participants/kafka/wire/encoder.h"
 
 namespace assent::kafka::wire {
@@ -38,8 +39,9 @@ class RecordBatchBuilder {
   std::size_t size() const { return out_.size(); }
 
   // The batch. `base_sequence` is the number of its first record among all that this producer id and epoch sends to the
-  // partition: the leader drops a batch that it has seen.
-  std::string Finish(std::int64_t producer_id, std::int16_t epoch, std::int32_t base_sequence) const;
+  // partition: the leader drops a batch that it has seen. A batch that compression would not make smaller goes without.
+  std::string Finish(std::int64_t producer_id, std::int16_t epoch, std::int32_t base_sequence,
+                     Compression compression = Compression::kNone) const;
 
  private:
   Encoder out_;  // the batch, with zeros in place of its header

@@ -101,7 +101,8 @@ TEST(ConfigTest, ParticipantsOfBothTypesAreRead) {
   const auto config = Parse(
       "coordinator = \"orders\"\n[[participant]]\nname = \"db\"\ntype = \"postgres\"\nconninfo = \"dbname=a\"\n"
       "max_connections = 4\n[[participant]]\nname = \"events\"\ntype = \"kafka\"\n"
-      "bootstrap_servers = [\"a:1\", \"b:2\"]\nmax_transactional_ids = 5\n");
+      "bootstrap_servers = [\"a:1\", \"b:2\"]\nmax_transactional_ids = 5\npartitioner = \"crc32\"\ncompression = "
+      "\"lz4\"\n");
   ASSERT_TRUE(config.ok()) << config.status();
   ASSERT_EQ(config->participants.size(), 2u);
   const auto& postgres = std::get<postgres::PostgresOptions>(config->participants[0]);
@@ -112,6 +113,8 @@ TEST(ConfigTest, ParticipantsOfBothTypesAreRead) {
   EXPECT_EQ(kafka.name, "events");
   EXPECT_THAT(kafka.bootstrap_servers, ElementsAre("a:1", "b:2"));
   EXPECT_EQ(kafka.max_transactional_ids, 5);
+  EXPECT_EQ(kafka.partitioner, "crc32");
+  EXPECT_EQ(kafka.compression, "lz4");
 }
 
 TEST(ConfigTest, HalfOfTheCoresAreShardsWhereNoneAreAskedFor) {
@@ -238,6 +241,13 @@ TEST(ConfigTest, AConninfoThatLibpqCannotReadIsDescribedAndNotRepeated) {
   for (const std::string secret : {"password=two tigers=7", "password=two tigers"}) {
     EXPECT_THAT(refusal(secret), AllOf(HasSubstr("conninfo"), Not(HasSubstr("tigers"))));
   }
+}
+
+TEST(ConfigTest, ANameThatNoPartitionerOrCompressionHasIsRefusedWithThoseThatThereAre) {
+  const std::string events = "[[participant]]\nname = \"e\"\ntype = \"kafka\"\nbootstrap_servers = [\"a:1\"]\n";
+  EXPECT_THAT(Refusal(Minimal("", events + "compression = \"lzo\"\n")),
+              HasSubstr("\"compression\" is \"lzo\"; expected a text in quotes: none, gzip, snappy, lz4 or zstd"));
+  EXPECT_THAT(Refusal(Minimal("", events + "partitioner = \"md5\"\n")), HasSubstr("murmur2 or crc32"));
 }
 
 TEST(ConfigTest, AnUnknownSectionIsRefused) {

@@ -137,7 +137,7 @@ TEST_F(ExecuteTest, KeysDecideThePartitionAndKeylessRecordsOfABranchStayTogether
   broker_->topics["wide"] = std::vector<std::int32_t>(7, 1);
   participant_->Start();
   const BranchId branch = participant_->Open();
-  ASSERT_NE(PartitionOfKey("abc", 7), 0) << "where the first branch puts what has no key";
+  ASSERT_NE(PartitionOfKey(Partitioner::kMurmur2, "abc", 7), 0) << "where the first branch puts what has no key";
   std::vector<v1::KafkaRecord> records(6, ARecord("wide", "v"));
   records[0].set_key("abc");
   ASSERT_TRUE(participant_->Execute(branch, AnOperation(records)).ok);
@@ -146,7 +146,8 @@ TEST_F(ExecuteTest, KeysDecideThePartitionAndKeylessRecordsOfABranchStayTogether
   ASSERT_EQ(seen.partitions.size(), 2u);
   int records_of_key = 0;
   for (const auto& partition : seen.partitions) {
-    if (partition.index == PartitionOfKey("abc", 7)) records_of_key = ReadBatch(partition.batch).records;
+    if (partition.index == PartitionOfKey(Partitioner::kMurmur2, "abc", 7))
+      records_of_key = ReadBatch(partition.batch).records;
   }
   EXPECT_EQ(records_of_key, 1);
 }

@@ -17,12 +17,26 @@ TEST(PartitionerTest, HashesKeysAsTheJavaClient) {
 }
 
 TEST(PartitionerTest, TakesTheHashWithoutItsSignModuloThePartitions) {
-  EXPECT_EQ(PartitionOfKey("foobar", 7), (-790332482 & 0x7fffffff) % 7);
-  for (int partitions = 1; partitions < 50; ++partitions) {
-    const std::int32_t partition = PartitionOfKey("a-little-bit-longer-string", partitions);
-    EXPECT_GE(partition, 0);
-    EXPECT_LT(partition, partitions);
+  EXPECT_EQ(PartitionOfKey(Partitioner::kMurmur2, "foobar", 7), (-790332482 & 0x7fffffff) % 7);
+  for (const Partitioner partitioner : {Partitioner::kMurmur2, Partitioner::kCrc32}) {
+    for (int partitions = 1; partitions < 50; ++partitions) {
+      const std::int32_t partition = PartitionOfKey(partitioner, "a-little-bit-longer-string", partitions);
+      EXPECT_GE(partition, 0);
+      EXPECT_LT(partition, partitions);
+    }
   }
+}
+
+// The check value of CRC-32 (ISO-HDLC), which every implementation of it gives for these nine bytes.
+TEST(PartitionerTest, HashesKeysAsLibrdkafka) {
+  EXPECT_EQ(PartitionOfKey(Partitioner::kCrc32, "123456789", 1'000'003), 0xcbf43926u % 1'000'003);
+  EXPECT_EQ(PartitionOfKey(Partitioner::kCrc32, "", 10), 0);
+}
+
+TEST(PartitionerTest, KnowsItsPartitionersByName) {
+  EXPECT_EQ(ParsePartitioner("murmur2"), Partitioner::kMurmur2);
+  EXPECT_EQ(ParsePartitioner("crc32"), Partitioner::kCrc32);
+  EXPECT_EQ(ParsePartitioner("Murmur2"), std::nullopt);
 }
 
 }  // namespace

@@ -134,10 +134,11 @@ void PlainKafka::DeleteTopic(const std::string& topic) {
   rd_kafka_DeleteTopic_destroy(deleted);
 }
 
-void PlainKafka::ProduceKeys(const std::string& topic, const std::vector<std::string>& keys) {
+void PlainKafka::ProduceKeys(const std::string& topic, const std::vector<std::string>& keys,
+                             const std::string& partitioner) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   Set(conf, "bootstrap.servers", bootstrap_server_);
-  Set(conf, "partitioner", "murmur2_random");
+  Set(conf, "partitioner", partitioner);
   std::array<char, 256> error{};
   rd_kafka_t* producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error.data(), error.size());
   ASSERT_NE(producer, nullptr) << error.data();

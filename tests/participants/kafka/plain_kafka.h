@@ -37,8 +37,8 @@ class PlainKafka {
   std::string CreateTopic(int partitions, const Settings& settings = {});
   void DeleteTopic(const std::string& topic);
 
-  // Writes a record for each key, where librdkafka puts it when it is told to do as the Java client does.
-  void ProduceKeys(const std::string& topic, const std::vector<std::string>& keys);
+  // Writes a record for each key, where this partitioner of librdkafka puts it.
+  void ProduceKeys(const std::string& topic, const std::vector<std::string>& keys, const std::string& partitioner);
 
   // Every record that a read_committed consumer sees, of each partition in order, once no transaction of the
   // coordinator is still being finished.

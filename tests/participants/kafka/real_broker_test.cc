@@ -6,10 +6,13 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <random>
 #include <set>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "participants/kafka/partitioner.h"
+#include "tests/participants/kafka/java_client.h"
 #include "tests/participants/kafka/participant_under_test.h"
 #include "tests/participants/kafka/plain_kafka.h"
 
@@ -101,7 +104,7 @@ TEST_F(RealBrokerTest, KeysValuesHeadersTimestampsAndPartitionsArriveAsTheyWereG
   for (const ReadRecord& record : judge_->ReadCommitted(topic, place_.coordinator)) seen[*record.key] = record;
   ASSERT_EQ(seen.size(), 3u);
   EXPECT_EQ(seen["foobar"].value, "value");
-  EXPECT_EQ(seen["foobar"].partition, PartitionOfKey("foobar", 5));
+  EXPECT_EQ(seen["foobar"].partition, PartitionOfKey(Partitioner::kMurmur2, "foobar", 5));
   EXPECT_EQ(seen["foobar"].timestamp_ms, 1'600'000'000'123);
   EXPECT_THAT(seen["foobar"].headers, ElementsAre(Pair("trace", std::string("\0\xff", 2)), Pair("none", std::nullopt),
                                                   Pair("trace", std::nullopt)));
@@ -147,7 +150,14 @@ TEST_F(RealBrokerTest, ManyTopicsPartitionsAndRecordsInOneBranchBecomeVisibleTog
   EXPECT_EQ(seen.size(), static_cast<std::size_t>(kRecords));
 }
 
-TEST_F(RealBrokerTest, KeysGoWhereAnotherClientPutsThem) {
+struct PartitionerPair {
+  std::string ours;
+  std::string of_librdkafka;
+};
+class PartitionerTest : public RealBrokerTest, public testing::WithParamInterface<PartitionerPair> {};
+
+TEST_P(PartitionerTest, PutsKeysWhereThatOfLibrdkafkaDoes) {
+  options_.partitioner = GetParam().ours;
   const std::string ours = ATopic(7);
   const std::string theirs = ATopic(7);
   auto process = AProcess();
@@ -159,7 +169,7 @@ TEST_F(RealBrokerTest, KeysGoWhereAnotherClientPutsThem) {
     records.back().set_key(keys.back());
   }
   Write(*process, AnOperation(records));
-  judge_->ProduceKeys(theirs, keys);
+  judge_->ProduceKeys(theirs, keys, GetParam().of_librdkafka);
   const auto places = [&](const std::string& topic) {
     std::map<std::string, std::int32_t> partitions;
     for (const ReadRecord& record : judge_->ReadCommitted(topic, place_.coordinator)) {
@@ -170,6 +180,56 @@ TEST_F(RealBrokerTest, KeysGoWhereAnotherClientPutsThem) {
   EXPECT_EQ(places(ours).size(), keys.size());
   EXPECT_EQ(places(ours), places(theirs));
 }
+
+INSTANTIATE_TEST_SUITE_P(Partitioners, PartitionerTest,
+                         testing::Values(PartitionerPair{"murmur2", "murmur2_random"},
+                                         PartitionerPair{"crc32", "consistent_random"}),
+                         [](const auto& info) { return info.param.ours; });
+
+TEST_F(RealBrokerTest, KeysGoWhereTheJavaClientPutsThem) {
+  constexpr int kPartitions = 97;
+  std::minstd_rand random(1);
+  std::vector<std::string> keys;
+  std::vector<std::string> in_hex;
+  for (std::size_t length = 0; length < 300; ++length) {
+    std::string key(length % 40, '\0');
+    for (char& byte : key) byte = static_cast<char>(random());
+    if (key.empty()) continue;  // an empty line would end the input
+    keys.push_back(key);
+    in_hex.push_back(absl::BytesToHexString(key));
+  }
+  const std::vector<std::string> theirs = RunJavaClient(absl::StrCat("partitions ", kPartitions), in_hex);
+  ASSERT_EQ(theirs.size(), keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    EXPECT_EQ(absl::StrCat(PartitionOfKey(Partitioner::kMurmur2, keys[i], kPartitions)), theirs[i]) << in_hex[i];
+  }
+}
+
+class CompressionTest : public RealBrokerTest, public testing::WithParamInterface<std::string> {};
+
+TEST_P(CompressionTest, IsReadByLibrdkafkaAndByTheJavaClient) {
+  options_.compression = GetParam();
+  const std::string topic = ATopic(1);
+  auto process = AProcess();
+  std::vector<std::string> values;
+  std::minstd_rand random(2);
+  std::string noise(200'000, '\0');  // cannot be made smaller, and is more than a block
+  for (char& byte : noise) byte = static_cast<char>(random());
+  for (const std::string& value : {std::string("small"), std::string(300'000, 'x'), noise}) values.push_back(value);
+  std::vector<v1::KafkaRecord> records;
+  for (const std::string& value : values) records.push_back(ARecord(topic, value));
+  Write(*process, AnOperation(records));
+  Write(*process, AnOperation({ARecord(topic, values[1])}));  // alone in its batch: surely compressed
+  values.push_back(values[1]);
+  EXPECT_EQ(ValuesIn(topic), values);
+
+  std::vector<std::string> expected;
+  for (const std::string& value : values) expected.push_back("0 null " + absl::BytesToHexString(value));
+  EXPECT_EQ(RunJavaClient(absl::StrCat("read ", options_.bootstrap_servers[0], " ", topic)), expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Compressions, CompressionTest, testing::Values("none", "gzip", "snappy", "lz4", "zstd"),
+                         [](const auto& info) { return info.param; });
 
 TEST_F(RealBrokerTest, AnAbortedBranchIsNeverSeen) {
   const std::string topic = ATopic(2);

@@ -225,6 +225,21 @@ TEST(RequestTest, ProduceGroupsPartitionsByTopic) {
             "00");
 }
 
+TEST(RecordBatchTest, IsCompressedWhereThatMakesItSmaller) {
+  const std::string long_text(100'000, 'x');
+  for (const auto& [name, code] : {std::pair("gzip", 1), {"snappy", 2}, {"lz4", 3}, {"zstd", 4}}) {
+    RecordBatchBuilder large;
+    large.Add({.value = long_text});
+    const std::string batch = large.Finish(9, 3, 4, *ParseCompression(name));
+    EXPECT_LT(batch.size(), 10'000u) << name;
+    EXPECT_EQ(Hex(batch.substr(21, 2)), "001" + std::to_string(code)) << name;
+    RecordBatchBuilder tiny;
+    tiny.Add({.value = "v"});
+    EXPECT_EQ(tiny.Finish(9, 3, 4, *ParseCompression(name)), tiny.Finish(9, 3, 4)) << name;
+  }
+  EXPECT_EQ(ParseCompression("lzo"), std::nullopt);
+}
+
 TEST(RecordBatchTest, HasItsGoldenBytes) {
   RecordBatchBuilder builder;
   Record first{.key = "k", .value = "v1", .timestamp_ms = 1'600'000'000'000};
