@@ -329,11 +329,14 @@ start_missing() {
     return 0
   fi
   say "starting ${missing[*]} in $dir"
-  trap 'kill_servers && exit 130' INT TERM
+  # Each in a process group of its own, so that an interruption ends it with whatever it waits in.
+  trap 'for job in "${jobs[@]}"; do kill -TERM -- "-$job" 2>/dev/null || true; done; kill_servers; exit 130' INT TERM
+  set -m
   for server in "${missing[@]}"; do
     (start_"$server") &
     jobs+=($!)
   done
+  set +m
   for job in "${jobs[@]}"; do
     wait "$job" || failed=true
   done

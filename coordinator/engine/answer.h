@@ -37,4 +37,15 @@ inline absl::Status WithFailure(absl::StatusCode code, const v1::TransactionFail
   return status;
 }
 
+// A Submit that was refused before anything was done: for its caller, the same as rolled back. A status that says more
+// already is left as it is.
+inline absl::Status NothingDone(const absl::Status& refused) {
+  if (refused.GetPayload(kFailureUrl)) return refused;
+  v1::TransactionFailure failure;
+  failure.set_outcome(v1::ABORTED);
+  failure.set_reason(std::string(refused.message()));
+  failure.set_retryable(absl::IsResourceExhausted(refused));
+  return WithFailure(refused.code(), failure);
+}
+
 }  // namespace assent

@@ -120,6 +120,7 @@ void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
   const std::string& request_id = request.request_id();
+  if (const absl::Status named = CheckRequestId(request_id); !named.ok()) return answer(named);
   ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](auto known) mutable {
     if (!known.ok()) return answer(known.status());
     auto& [running, ended] = *known;
@@ -159,10 +160,10 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
                                 request.first_attempt());
   if (request.request_id().empty()) {
     if (valid.ok()) valid = CheckSubmit(request);
-    if (!valid.ok()) return answer(valid);
+    if (!valid.ok()) return answer(NothingDone(valid));
     return RunSubmit(std::move(request), "", std::move(answer));
   }
-  if (!valid.ok()) return answer(valid);
+  if (!valid.ok()) return answer(NothingDone(valid));
   std::string hash = HashOfRequest(request);
   const std::string request_id = request.request_id();
   ResolveRequest(request_id, [this, request = std::move(request), hash = std::move(hash),
@@ -171,10 +172,10 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
     auto& [running, ended] = *known;
     if (!running && !ended) {
       const absl::Status fits = CheckSubmit(request);
-      return fits.ok() ? RunSubmit(std::move(request), hash, std::move(answer)) : answer(fits);
+      return fits.ok() ? RunSubmit(std::move(request), hash, std::move(answer)) : answer(NothingDone(fits));
     }
     const absl::Status same = CheckSameRequest(request.request_id(), hash, running.get(), ended);
-    if (!same.ok()) return answer(same);
+    if (!same.ok()) return answer(NothingDone(same));
     if (running) return AnswerSubmit(running, request.wait(), std::move(answer));
     if (ended->outcome != v1::COMMITTED) return answer(StatusOfEnded(*ended));
     auto response = CommittedResponse<v1::SubmitResponse>(*ended);
@@ -184,7 +185,7 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
 }
 
 void Shard::RunSubmit(v1::SubmitRequest request, const std::string& request_hash, Answer<v1::SubmitResponse> answer) {
-  if (const absl::Status room = CheckRoom(); !room.ok()) return answer(room);
+  if (const absl::Status room = CheckRoom(); !room.ok()) return answer(NothingDone(room));
   const TransactionPtr transaction = Create(request.request_id(), request_hash, request.timeout(), request.labels());
   transaction->is_submit = true;
   for (const v1::SubmitBranch& branch : request.branches()) {
@@ -248,6 +249,7 @@ void Shard::GetTransaction(v1::GetTransactionRequest request, Answer<v1::Transac
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
   const std::string& request_id = request.request_id();
+  if (const absl::Status named = CheckRequestId(request_id); !named.ok()) return answer(named);
   ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](auto known) mutable {
     if (!known.ok()) return answer(known.status());
     auto& [running, ended] = *known;

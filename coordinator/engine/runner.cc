@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/shortened.h"
 
 namespace assent {
 
@@ -28,6 +29,9 @@ v1::TransactionFailure FailureOfBranch(const TxnId& txn, const BranchRun& branch
 }
 
 namespace {
+
+// Of the reason of a failure, which is kept, in memory and in the log. A server may say megabytes.
+constexpr std::size_t kMaxReasonBytes = 1024;
 
 // Of a reply, beside its results' own bytes: what wraps each, and ids and the names of all branches.
 constexpr std::uint64_t kFramingBytes = 16;
@@ -64,7 +68,10 @@ void Runner::Feed(const TransactionPtr& transaction, protocol::Event event) {
 
 void Runner::FeedFailure(const TransactionPtr& transaction, protocol::Event event, v1::TransactionFailure failure) {
   // The first failure is the cause; what follows are its effects.
-  if (transaction->IsUndecided()) transaction->failure = std::move(failure);
+  if (transaction->IsUndecided()) {
+    failure.set_reason(Shortened(std::move(*failure.mutable_reason()), kMaxReasonBytes));
+    transaction->failure = std::move(failure);
+  }
   Feed(transaction, event);
 }
 
@@ -120,6 +127,7 @@ void Runner::Execute(const TransactionPtr& transaction, std::uint32_t branch, st
                              const bool is_too_large = !ReplyFits(*transaction, outcome);
                              if (is_too_large) outcome = TooLargeReply(options_.max_reply_bytes);
                              const bool ok = outcome.ok;
+                             outcome.error.message = Shortened(std::move(outcome.error.message), kMaxReasonBytes);
                              v1::TransactionFailure failure;
                              if (!ok)
                                failure = FailureOfBranch(transaction->id, transaction->branches[branch], outcome.error);

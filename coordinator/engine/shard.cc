@@ -237,15 +237,18 @@ v1::TransactionFailure Shard::Failure(const Transaction& transaction, v1::Outcom
   return failure;
 }
 
+absl::Status Shard::CheckRequestId(std::string_view request_id) {
+  if (request_id.size() <= kMaxRequestIdBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("request_id has ", request_id.size(), " bytes, more than the ",
+                                                 kMaxRequestIdBytes, " that are taken"));
+}
+
 // ---- Begin and Enlist -----------------------------------------------------------------------------------------------
 
 absl::Status Shard::CheckNew(std::string_view request_id, const google::protobuf::Duration& timeout,
                              const google::protobuf::Map<std::string, std::string>& labels, bool has_first_attempt,
                              const google::protobuf::Timestamp& first_attempt) const {
-  if (request_id.size() > kMaxRequestIdBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("request_id has ", request_id.size(), " bytes, more than the ",
-                                                   kMaxRequestIdBytes, " that are taken"));
-  }
+  if (absl::Status named = CheckRequestId(request_id); !named.ok()) return named;
   const absl::Duration asked = ToDuration(timeout);
   if (asked < absl::ZeroDuration() || asked > options_.max_timeout) {
     return absl::InvalidArgumentError(

@@ -111,6 +111,7 @@ class Shard {
   }
 
   // Making.
+  static absl::Status CheckRequestId(std::string_view request_id);
   absl::Status CheckNew(std::string_view request_id, const google::protobuf::Duration& timeout,
                         const google::protobuf::Map<std::string, std::string>& labels, bool has_first_attempt,
                         const google::protobuf::Timestamp& first_attempt) const;

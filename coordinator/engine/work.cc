@@ -32,6 +32,10 @@ absl::Status Shard::AddBranch(const TransactionPtr& transaction, const std::stri
     return absl::ResourceExhaustedError(
         absl::StrCat("a transaction has at most transactions.max_branches = ", options_.max_branches, " branches"));
   }
+  if (!v1::CommitPath_IsValid(options.commit_path())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("commit_path ", options.commit_path(), " is none that this coordinator knows"));
+  }
   Participant* const participant = FindParticipant(participant_name);
   absl::Status opened = participant->Open({transaction->id, name}, options, transaction->deadline);
   if (!opened.ok()) return opened;
@@ -98,7 +102,7 @@ void Shard::ExecuteIn(const TransactionPtr& transaction, v1::ExecuteRequest requ
                       Answer<v1::ExecuteResponse> answer) {
   if (transaction->aborted) return answer(WithFailure(absl::StatusCode::kAborted, transaction->failure));
   const auto refuse = [&](absl::StatusCode code, std::string reason) {
-    v1::TransactionFailure failure = Failure(*transaction, v1::UNDECIDED, std::move(reason));
+    v1::TransactionFailure failure = Failure(*transaction, Describe(*transaction).outcome(), std::move(reason));
     failure.set_branch(request.branch());
     answer(WithFailure(code, failure));
   };

@@ -3,24 +3,16 @@
 #include <string>
 
 #include "assent/v1/types.pb.h"
+#include "base/shortened.h"
 #include "coordinator/engine/engine.h"
 
 namespace assent {
 namespace {
 
-// Cuts before the character that would not fit: a protobuf string must stay UTF-8.
-std::string Shortened(std::string text) {
-  if (text.size() <= kMaxStatusMessageBytes) return text;
-  const std::string ellipsis = "…";
-  std::size_t end = kMaxStatusMessageBytes - ellipsis.size();
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end) + ellipsis;
-}
-
 std::string ShortenedFailure(const std::string& serialized) {
   v1::TransactionFailure failure;
   if (!failure.ParseFromString(serialized)) return serialized;
-  failure.set_reason(Shortened(failure.reason()));
+  failure.set_reason(Shortened(failure.reason(), kMaxStatusMessageBytes));
   return failure.SerializeAsString();
 }
 
@@ -29,7 +21,7 @@ std::string ShortenedFailure(const std::string& serialized) {
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   const auto code = static_cast<grpc::StatusCode>(status.code());
-  std::string message = Shortened(std::string(status.message().data(), status.message().size()));
+  std::string message = Shortened(std::string(status.message()), kMaxStatusMessageBytes);
   const auto failure = status.GetPayload(kFailureUrl);
   if (!failure) return grpc::Status(code, message);
   v1::StatusDetails details;

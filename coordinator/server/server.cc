@@ -7,6 +7,9 @@
 #include <grpcpp/server_builder.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -30,6 +33,17 @@ constexpr int kMinCallerPingMs = 10'000;
 int GrpcMessageBound(std::uint64_t max_request_bytes) {
   const std::uint64_t bound = 2 * max_request_bytes + (1 << 20);
   return static_cast<int>(std::min<std::uint64_t>(bound, std::numeric_limits<int>::max()));
+}
+
+// Whether somebody listens on a Unix socket. gRPC would take the path away from them.
+bool IsServed(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const int asking = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool served = ::connect(asking, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  ::close(asking);
+  return served;
 }
 
 std::vector<std::string> ServiceNames() {
@@ -141,6 +155,9 @@ absl::Status Server::Listen(const ServerOptions& options) {
     auto address = ParseListenAddress(options.listen[i]);
     if (!address) return absl::InvalidArgumentError(absl::StrCat("\"", options.listen[i], "\" is no address"));
     const bool local = address->kind == ListenAddress::Kind::kUnixSocket;
+    if (local && IsServed(address->host)) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", address->text, ": another process does"));
+    }
     builder.AddListeningPort(address->text, local ? grpc::InsecureServerCredentials() : *credentials, &ports[i]);
     addresses.push_back(*std::move(address));
   }

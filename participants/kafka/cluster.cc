@@ -248,6 +248,7 @@ void Cluster::Apply(const wire::MetadataResponse& metadata) {
     if (topics_.size() >= options_.max_topics && !topics_.contains(found.name)) topics_.erase(topics_.begin());
     Topic& topic = topics_[found.name];
     topic.error_code = found.error_code;
+    topic.is_internal = found.is_internal;
     topic.asked_at = context_.clock.Monotonic();
     topic.leaders.assign(found.partitions.size(), -1);
     for (const auto& partition : found.partitions) {

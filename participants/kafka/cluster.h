@@ -24,6 +24,7 @@ namespace assent::kafka {
 // What is known of a topic.
 struct Topic {
   std::int16_t error_code = 0;        // 0: it exists
+  bool is_internal = false;           // Kafka's own
   std::vector<std::int32_t> leaders;  // of its partitions; -1: none now
   absl::Duration asked_at;            // on the monotonic clock
 };

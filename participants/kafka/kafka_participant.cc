@@ -138,6 +138,10 @@ absl::Status KafkaParticipant::Open(const BranchId& id, const v1::BranchOptions&
     return absl::InvalidArgumentError(
         absl::StrCat("participant \"", options_.name, "\" is a Kafka cluster: it takes no SQL options"));
   }
+  if (!v1::RecordOrder_IsValid(options.kafka().order())) {
+    return absl::InvalidArgumentError(absl::StrCat("participant \"", options_.name, "\": order ",
+                                                   options.kafka().order(), " is none that this coordinator knows"));
+  }
   if (branches_.contains(id)) return absl::OkStatus();
   if (open_branches_ >= ShareOf(options_.max_branches)) {
     return absl::ResourceExhaustedError(absl::StrCat(open_branches_, " branches are open at participant \"",

@@ -147,6 +147,12 @@ std::optional<BranchError> RecordBuffer::Place(const v1::KafkaRecord& record, co
     }
     return error;
   }
+  // A broker refuses the records too, but adds the partition to the transaction before: the marker of its end is then
+  // written into Kafka's own state, which can no longer be read.
+  if (topic->is_internal) {
+    return Invalid(error::kInvalidTopic, absl::StrCat("topic \"", record.topic(), "\" of participant \"",
+                                                      options_->name, "\" is one of Kafka's own: it is not written"));
+  }
   const auto count = static_cast<std::int32_t>(topic->leaders.size());
   if (record.has_partition()) {
     partition = record.partition();

@@ -1,6 +1,7 @@
 #include "participants/postgres/errors.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 
 namespace assent::postgres {
 namespace {
@@ -55,14 +56,14 @@ BranchError ErrorOf(const PGresult* result) {
   error.retryable = IsRetryable(error.sqlstate);
   std::string_view primary = Field(result, PG_DIAG_MESSAGE_PRIMARY);
   if (primary.empty()) primary = PQresultErrorMessage(result);
-  error.message =
+  error.message = WithoutBadUtf8(
       absl::StrCat(std::string(primary), error.sqlstate.empty() ? "" : absl::StrCat(" (SQLSTATE ", error.sqlstate, ")"),
                    Labelled("; detail: ", Field(result, PG_DIAG_MESSAGE_DETAIL)),
                    Labelled("; hint: ", Field(result, PG_DIAG_MESSAGE_HINT)),
                    Labelled("; constraint: ", Field(result, PG_DIAG_CONSTRAINT_NAME)),
                    Labelled("; table: ", Field(result, PG_DIAG_TABLE_NAME)),
                    Labelled("; character: ", Field(result, PG_DIAG_STATEMENT_POSITION)),
-                   Labelled("; where: ", Field(result, PG_DIAG_CONTEXT)));
+                   Labelled("; where: ", Field(result, PG_DIAG_CONTEXT))));
   return error;
 }
 

@@ -143,7 +143,17 @@ void OperationRun::HandleRow(const Answer& answer) {
   if (doom_) return;  // over the bound, or too late: what still comes is dropped
   if (!std::exchange(result_is_open_, true)) AddColumns(answer.result, *result_.add_results());
   for (int row = 0; row < PQntuples(answer.result); ++row) {
-    result_bytes_ += AddRow(answer.result, row, *result_.mutable_results()->rbegin());
+    const std::optional<std::size_t> bytes = AddRow(answer.result, row, *result_.mutable_results()->rbegin());
+    if (!bytes) {
+      result_.Clear();
+      BranchError error;
+      error.code = absl::StatusCode::kFailedPrecondition;
+      error.message = absl::StrCat("participant \"", options_.name,
+                                   "\": the result has text that is not UTF-8: a statement of the branch has changed "
+                                   "client_encoding, which must be left alone");
+      return Fail({.error = std::move(error)});
+    }
+    result_bytes_ += *bytes;
   }
   if (result_bytes_ <= options_.max_result_bytes) return;
   result_.Clear();

@@ -3,8 +3,10 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 
 namespace assent::postgres {
 namespace {
@@ -20,19 +22,12 @@ std::string TextOf(double number) {
   return std::string(buffer, end.ptr);
 }
 
-int Nibble(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  return c - 'a' + 10;  // the server writes lower case
-}
-
-std::string BytesOfHex(std::string_view text) {
-  std::string bytes;
-  if (text.substr(0, 2) != "\\x") return std::string(text);
-  bytes.reserve(text.size() / 2);
-  for (std::size_t i = 2; i + 1 < text.size(); i += 2) {
-    bytes.push_back(static_cast<char>(Nibble(text[i]) << 4 | Nibble(text[i + 1])));
-  }
-  return bytes;
+// In either of the server's two formats: a branch may choose one (bytea_output).
+std::string BytesOf(const std::string& text) {
+  std::size_t length = 0;
+  const std::unique_ptr<unsigned char, decltype(&PQfreemem)> bytes(
+      PQunescapeBytea(reinterpret_cast<const unsigned char*>(text.c_str()), &length), &PQfreemem);
+  return bytes == nullptr ? text : std::string(reinterpret_cast<const char*>(bytes.get()), length);
 }
 
 template <typename Float>
@@ -126,7 +121,7 @@ v1::Value ValueOf(Oid type, std::string_view text) {
       value.set_bool_(text == "t");
       break;
     case kByteaOid:
-      value.set_bytes(BytesOfHex(text));
+      value.set_bytes(BytesOf(std::string(text)));
       break;
     case kInt2Oid:
     case kInt4Oid:
@@ -153,12 +148,12 @@ v1::Value ValueOf(Oid type, std::string_view text) {
 void AddColumns(const PGresult* result, v1::StatementResult& to) {
   for (int i = 0; i < PQnfields(result); ++i) {
     v1::Column& column = *to.add_columns();
-    column.set_name(PQfname(result, i));
+    column.set_name(WithoutBadUtf8(PQfname(result, i)));
     column.set_type_oid(PQftype(result, i));
   }
 }
 
-std::size_t AddRow(const PGresult* result, int row, v1::StatementResult& to) {
+std::optional<std::size_t> AddRow(const PGresult* result, int row, v1::StatementResult& to) {
   v1::Row& added = *to.add_rows();
   std::size_t bytes = kBytesOfAValue;
   for (int i = 0; i < PQnfields(result); ++i) {
@@ -168,6 +163,7 @@ std::size_t AddRow(const PGresult* result, int row, v1::StatementResult& to) {
       continue;
     }
     const std::string_view text(PQgetvalue(result, row, i), static_cast<std::size_t>(PQgetlength(result, row, i)));
+    if (!IsUtf8(text)) return std::nullopt;
     bytes += text.size();
     *added.add_values() = ValueOf(PQftype(result, i), text);
   }

@@ -3,6 +3,7 @@
 #include <libpq-fe.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,7 +62,7 @@ v1::Value ValueOf(Oid type, std::string_view text);
 // The columns of a result.
 void AddColumns(const PGresult* result, v1::StatementResult& to);
 
-// Adds row `row` of a result; returns about how many bytes it takes.
-std::size_t AddRow(const PGresult* result, int row, v1::StatementResult& to);
+// Adds row `row` of a result; returns about how many bytes it takes. Nothing where its text is not UTF-8.
+std::optional<std::size_t> AddRow(const PGresult* result, int row, v1::StatementResult& to);
 
 }  // namespace assent::postgres

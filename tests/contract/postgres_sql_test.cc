@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/utf8.h"
 #include "tests/contract/postgres_fixture.h"
 
 namespace assent {
@@ -260,6 +261,42 @@ TEST_F(PostgresSqlTest, AResultOverTheBoundBeforeAnEagerPrepareLeavesNothingPrep
   AbortBesideItsSuccessor(branch, vote);
   EXPECT_EQ(harness_->CountPrepared(coordinator_), 0);
   EXPECT_FALSE(harness_->IsVisible("a"));
+}
+
+TEST_F(PostgresSqlTest, TextInAnotherEncodingDoomsTheBranchAndItsErrorsStayReadable) {
+  for (const bool eager : {false, true}) {
+    const BranchId branch = Open();
+    std::optional<ExecuteOutcome> outcome;
+    participant().Execute(branch, Sql({Insert("a"), "SET client_encoding = 'LATIN1'", "SELECT chr(233)"}),
+                          [&](ExecuteOutcome answer) { outcome = std::move(answer); });
+    if (!eager) {
+      ASSERT_TRUE(driver_.RunUntil([&] { return outcome.has_value(); }));
+    }
+    const Vote vote = driver_.Prepare(participant(), branch);
+    EXPECT_NE(vote.kind, Vote::Kind::kYes);
+    ASSERT_TRUE(outcome.has_value());
+    EXPECT_NE(outcome->error.message.find("client_encoding"), std::string::npos) << outcome->error.message;
+    AbortDone(branch, vote.token);
+  }
+  const BranchId failing = Open();
+  RunOk(failing, "SET client_encoding = 'LATIN1'");
+  const ExecuteOutcome refused = Run(failing, "SELECT no_such_function(chr(233)), U&'\\00e9'::int");
+  EXPECT_FALSE(refused.ok);
+  EXPECT_TRUE(IsUtf8(refused.error.message)) << refused.error.message;
+  EndBranch(failing);
+  const BranchId next = Open();
+  EXPECT_EQ(Text(next, "SELECT chr(233)"), "\u00e9") << "the next branch on the connection is not affected";
+  EndBranch(next);
+  EXPECT_FALSE(harness_->IsVisible("a"));
+}
+
+TEST_F(PostgresSqlTest, BytesAreTheSameInEitherOfTheServersFormats) {
+  const BranchId branch = Open();
+  RunOk(branch, "SET bytea_output = 'escape'");
+  const ExecuteOutcome outcome = Run(branch, R"(SELECT '\x005c61ff27'::bytea)");
+  ASSERT_TRUE(outcome.ok) << outcome.error.message;
+  EXPECT_EQ(outcome.result.sql().results(0).rows(0).values(0).bytes(), std::string("\0\\a\xff'", 5));
+  EndBranch(branch);
 }
 
 // ---- Options --------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ MetadataResponse::Topic DecodeTopic(Decoder& in) {
   topic.error_code = in.Int16();
   topic.name = in.CompactNullableString().value_or("");
   in.Raw(16);  // topic id
-  in.Bool();   // internal
+  topic.is_internal = in.Bool();
   for (std::size_t n = in.CompactArrayLength(18); n > 0 && in.ok(); --n) {
     topic.partitions.push_back(DecodePartition(in));
   }

@@ -60,6 +60,7 @@ struct MetadataResponse {
   struct Topic {
     std::int16_t error_code = 0;
     std::string name;
+    bool is_internal = false;  // Kafka's own, such as __transaction_state
     std::vector<Partition> partitions;
   };
   std::vector<Broker> brokers;

@@ -340,6 +340,53 @@ TEST_F(ShardTest, WhereTheLogCannotBeAskedNothingIsClaimedAndNothingIsRun) {
   EXPECT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1")))->ok());
 }
 
+TEST_F(ShardTest, ASubmitThatIsRefusedSaysThatNothingWasDone) {
+  v1::SubmitRequest unknown = CoordinatorUnderTest::SubmitBoth("r1");
+  unknown.mutable_branches(1)->set_participant("elsewhere");
+  v1::SubmitRequest twice = CoordinatorUnderTest::SubmitBoth("r1");
+  twice.mutable_branches(1)->set_participant("db");
+  v1::SubmitRequest long_id = CoordinatorUnderTest::SubmitBoth(std::string(129, 'x'));
+  v1::SubmitRequest odd_path = CoordinatorUnderTest::SubmitBoth("r1");
+  odd_path.mutable_branches(0)->mutable_options()->set_commit_path(static_cast<v1::CommitPath>(99));
+  for (const v1::SubmitRequest& request : {unknown, twice, long_id, odd_path}) {
+    const auto refused = t.Call(&Shard::Submit, request);
+    ASSERT_FALSE((*refused)->ok());
+    EXPECT_EQ(FailureOf((*refused)->status()).outcome(), v1::ABORTED) << (*refused)->status();
+  }
+  EXPECT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1")))->ok());
+  const auto reused = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1", "another"));
+  EXPECT_EQ((*reused)->status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FailureOf((*reused)->status()).outcome(), v1::ABORTED);
+}
+
+TEST_F(ShardTest, WhatIsKeptOfAbortsAndErrorsIsBounded) {
+  v1::AbortRequest long_id;
+  long_id.set_request_id(std::string(129, 'x'));
+  EXPECT_EQ((*t.Call(&Shard::Abort, long_id))->status().code(), absl::StatusCode::kInvalidArgument);
+  v1::GetTransactionRequest get;
+  get.set_request_id(long_id.request_id());
+  EXPECT_EQ((*t.Call(&Shard::GetTransaction, get))->status().code(), absl::StatusCode::kInvalidArgument);
+
+  v1::AbortRequest long_reason;
+  long_reason.set_request_id("r1");
+  long_reason.set_reason(std::string(1 << 20, 'x'));
+  ASSERT_TRUE((*t.Call(&Shard::Abort, long_reason))->ok());
+  EXPECT_LT(t.log.durable().begin()->second.ByteSizeLong(), 2000u);
+
+  const std::string txn = t.BeginAndEnlistBoth();
+  t.db->execute_error = {.code = absl::StatusCode::kInvalidArgument, .message = std::string(1 << 20, 'x')};
+  EXPECT_LT((*t.Execute(txn, "db", 1))->status().message().size(), 2000u);
+  EXPECT_LT((*t.Execute(txn, "db", 1))->status().message().size(), 2000u) << "the reply that is kept for a repeat";
+}
+
+TEST_F(ShardTest, WorkThatComesTooLateIsAnsweredWithWhatBecameOfTheTransaction) {
+  t.db->finish = t.events->finish = {.kind = Finish::Kind::kRetry};
+  const std::string txn = t.BeginAndEnlistBoth();
+  ASSERT_TRUE((*t.Commit(txn, v1::DECIDED))->ok());
+  const auto unknown_branch = t.Execute(txn, "nobody", 1);
+  EXPECT_EQ(FailureOf((*unknown_branch)->status()).outcome(), v1::COMMITTED);
+}
+
 TEST_F(ShardTest, ListGivesWhatMatches) {
   const std::string first = t.BeginAndEnlistBoth();
   t.scheduler.Advance(absl::Seconds(5));

@@ -4,7 +4,9 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -150,6 +152,44 @@ TEST_F(ServerTest, EveryAddressIsServed) {
   v1::BeginResponse response;
   const auto stub = v1::Coordinator::NewStub(grpc::CreateChannel(socket, grpc::InsecureChannelCredentials()));
   EXPECT_TRUE(Begin(*stub, &response).ok());
+}
+
+TEST_F(ServerTest, AUnixSocketThatIsServedIsNotTakenAwayAndALeftOverOneIs) {
+  engine_.on_begin = AnswerBegin;
+  const std::string socket = "unix:" + folder_ + "/assentd.sock";
+  files_.push_back(folder_ + "/assentd.sock");
+  Serve({.listen = {socket}, .tls = {}});
+  const absl::Status second = Server::Start({.listen = {socket}, .tls = {}}, engine_).status();
+  EXPECT_EQ(second.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.message()), HasSubstr(socket + ": another process does"));
+  v1::BeginResponse response;
+  EXPECT_TRUE(Begin(*Stub(), &response).ok());
+
+  server_.reset();
+  const int left_over = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (folder_ + "/assentd.sock").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(bind(left_over, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  close(left_over);
+  Serve({.listen = {socket}, .tls = {}});
+  EXPECT_TRUE(Begin(*Stub(), &response).ok());
+}
+
+TEST_F(ServerTest, ARefusedSubmitSaysThatNothingWasDone) {
+  Serve({.listen = {}, .tls = {}, .max_request_bytes = 1000});
+  v1::SubmitRequest request;
+  request.set_request_id(std::string(2000, 'x'));
+  grpc::ClientContext context;
+  v1::SubmitResponse response;
+  const grpc::Status status = Stub()->Submit(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  v1::StatusDetails details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  ASSERT_EQ(details.details_size(), 1);
+  v1::TransactionFailure failure;
+  ASSERT_TRUE(failure.ParseFromString(details.details(0).value()));
+  EXPECT_EQ(failure.outcome(), v1::ABORTED);
 }
 
 TEST_F(ServerTest, AnAddressInUseIsRefusedByName) {

@@ -109,6 +109,18 @@ TEST_F(ExecuteTest, BadNamesHeadersAndTimestampsAreRefused) {
   EXPECT_EQ(FailureOf(AnOperation({early})).kafka_error, 32);
 }
 
+TEST_F(ExecuteTest, KafkasOwnTopicsAreRefusedBeforeTheBrokerIsAsked) {
+  Begin();
+  broker_->topics["__transaction_state"] = {1};
+  broker_->internal_topics = {"__transaction_state"};
+  const BranchId branch = participant_->Open();
+  const ExecuteOutcome outcome = participant_->Execute(branch, AnOperation({ARecord("__transaction_state", "v")}));
+  EXPECT_EQ(outcome.error.code, absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(outcome.error.kafka_error_name, "INVALID_TOPIC_EXCEPTION");
+  EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kNo);
+  EXPECT_EQ(broker_->Count(wire::ApiKey::kProduce), 0u);
+}
+
 TEST_F(ExecuteTest, ARefusedOperationAddsNothing) {
   Begin();
   const BranchId branch = participant_->Open();

@@ -23,7 +23,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
-using testing::UnorderedElementsAre;
 
 class RealBrokerTest : public testing::Test {
  protected:
@@ -230,6 +229,18 @@ TEST_P(CompressionTest, IsReadByLibrdkafkaAndByTheJavaClient) {
 
 INSTANTIATE_TEST_SUITE_P(Compressions, CompressionTest, testing::Values("none", "gzip", "snappy", "lz4", "zstd"),
                          [](const auto& info) { return info.param; });
+
+// The broker refuses them too late: the end of the transaction would be written into its own state.
+TEST_F(RealBrokerTest, KafkasOwnTopicsAreNotWritten) {
+  const std::string topic = ATopic(1);
+  auto process = AProcess();
+  Write(*process, AnOperation({ARecord(topic, "v")}));
+  const BranchId branch = process->Open();
+  const ExecuteOutcome outcome = process->Execute(branch, AnOperation({ARecord("__transaction_state", "v")}));
+  EXPECT_FALSE(outcome.ok);
+  EXPECT_THAT(outcome.error.message, HasSubstr("one of Kafka's own"));
+  EXPECT_EQ(process->Prepare(branch).kind, Vote::Kind::kNo);
+}
 
 TEST_F(RealBrokerTest, AnAbortedBranchIsNeverSeen) {
   const std::string topic = ATopic(2);

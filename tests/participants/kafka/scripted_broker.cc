@@ -142,11 +142,11 @@ std::string ApiVersions(std::int16_t transaction_version, std::int16_t least_pro
   return std::move(out).Take();
 }
 
-void EncodeTopic(Encoder& out, const std::string& name, const std::vector<std::int32_t>* leaders) {
+void EncodeTopic(Encoder& out, const std::string& name, const std::vector<std::int32_t>* leaders, bool is_internal) {
   out.Int16(leaders == nullptr ? 3 : 0);
   out.CompactString(name);
   out.Raw(std::string(16, '\0'));
-  out.Bool(false);
+  out.Bool(is_internal);
   out.CompactArrayLength(leaders == nullptr ? 0 : leaders->size());
   for (std::size_t i = 0; leaders != nullptr && i < leaders->size(); ++i) {
     out.Int16(0);
@@ -183,7 +183,8 @@ std::string Metadata(const ScriptedBroker& broker, const std::string& body) {
   out.CompactArrayLength(names.size());
   for (const std::string& name : names) {
     const auto found = broker.topics.find(name);
-    EncodeTopic(out, name, found == broker.topics.end() ? nullptr : &found->second);
+    EncodeTopic(out, name, found == broker.topics.end() ? nullptr : &found->second,
+                broker.internal_topics.contains(name));
   }
   out.NoTaggedFields();
   return std::move(out).Take();

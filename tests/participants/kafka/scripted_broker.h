@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,7 @@ class ScriptedBroker {
   };
   std::vector<Node> nodes;                                                    // this one
   std::map<std::string, std::vector<std::int32_t>> topics = {{"t", {1, 1}}};  // leaders of the partitions
+  std::set<std::string> internal_topics;
   std::int16_t transaction_version = 2;
   std::int16_t least_produce = 0;  // version
   std::int32_t coordinator = 1;
