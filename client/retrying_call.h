@@ -81,11 +81,16 @@ class RetryingCall : public std::enable_shared_from_this<RetryingCall<Request, R
   }
 
   absl::Status GivenUp(const absl::Status& last) {
-    const std::string which = about_.txn_id.empty() ? absl::StrCat("request_id ", about_.request_id)
-                                                    : absl::StrCat("transaction ", about_.txn_id);
-    about_.reason = absl::StrCat("the outcome is unknown: ", attempts_, " attempts brought no answer about ", which,
+    std::string which;
+    if (!about_.txn_id.empty()) {
+      which = absl::StrCat(" about transaction ", about_.txn_id);
+    } else if (!about_.request_id.empty()) {
+      which = absl::StrCat(" about request_id ", about_.request_id);
+    }
+    about_.reason = absl::StrCat("the outcome is unknown: ", attempts_, " attempts brought no answer", which,
                                  " from the coordinator at ", connection_->options().address,
-                                 "; ask it later. The last attempt: ", last.ToString());
+                                 "; ask it later. The last attempt: ", absl::StatusCodeToString(last.code()), ": ",
+                                 std::string(last.message()));
     absl::Status status = absl::UnavailableError(about_.reason);
     AttachFailure(about_, status);
     return status;

@@ -376,7 +376,7 @@ void Shard::ListForeignWork(std::function<void(const std::string&, std::vector<s
   for (const auto& participant : participants_) {
     participant->ListOwn([this, done, name = std::string(participant->name())](absl::StatusOr<OwnWork> work) {
       if (!work.ok()) return;  // it is checked by the sweep when it returns
-      done(name, ForeignWork(*work, log_.start().coordinator, log_.start().epoch));
+      done(name, ForeignWork(*work, log_));
     });
   }
 }

@@ -14,12 +14,15 @@ constexpr absl::Duration kFirstDelay = absl::Milliseconds(250);
 
 }  // namespace
 
-std::vector<std::string> ForeignWork(const OwnWork& work, const CoordinatorId& coordinator, std::uint32_t epoch) {
+std::vector<std::string> ForeignWork(const OwnWork& work, const DecisionLog& log) {
+  const LogStart& start = log.start();
   std::vector<std::string> foreign = work.foreign;
   for (const InDoubtBranch& found : work.branches) {
-    if (found.branch.txn.coordinator != coordinator || found.branch.txn.epoch > epoch) {
-      foreign.push_back(found.branch.ToGid());
-    }
+    const TxnId& txn = found.branch.txn;
+    const bool is_of_later_start = txn.epoch > start.epoch ||
+                                   // A start that this log does not know had the same number.
+                                   (txn.epoch == start.epoch && txn.sequence > log.last_sequence());
+    if (txn.coordinator != start.coordinator || is_of_later_start) foreign.push_back(found.branch.ToGid());
   }
   return foreign;
 }
@@ -52,7 +55,7 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
   const LogStart& start = shard_.log_.start();
   const std::string name(participant->name());
   if (!shard_.options_.adopt) {
-    const std::vector<std::string> foreign = ForeignWork(work, start.coordinator, start.epoch);
+    const std::vector<std::string> foreign = ForeignWork(work, shard_.log_);
     if (!foreign.empty() && shard_.quarantined_.insert(name).second) {
       spdlog::error(
           "participant \"{}\" holds {} of another decision log under the name of this coordinator, \"{}\": it takes no "

@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
+#include "coordinator/log/decision_log.h"
 #include "participants/participant.h"
 
 namespace assent {
@@ -41,8 +42,8 @@ class Sweep {
   absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> seen_before_;  // participant -> gids
 };
 
-// The names of what `work` holds that is not ours to judge: of another decision log under our name, or of a later
-// epoch.
-std::vector<std::string> ForeignWork(const OwnWork& work, const CoordinatorId& coordinator, std::uint32_t epoch);
+// The names of what `work` holds that is not ours to judge: of another decision log under our name, or of a start
+// that `log` does not know.
+std::vector<std::string> ForeignWork(const OwnWork& work, const DecisionLog& log);
 
 }  // namespace assent

@@ -139,7 +139,7 @@ class ConfigReader {
     for (const auto& option : options) names.push_back(option.name);
     std::string message = absl::StrCat("unknown key \"", std::string(key.str()), "\" in ", section.name);
     const std::string nearest = NearestName(key.str(), names);
-    if (!nearest.empty()) absl::StrAppend(&message, "; did you mean \"", nearest, "\"?");
+    absl::StrAppend(&message, nearest.empty() ? "." : absl::StrCat("; did you mean \"", nearest, "\"?"));
     std::vector<std::string> known(names.begin(), names.end());
     Note(Where(key.source()), absl::StrCat(message, " Expected one of: ", absl::StrJoin(known, ", ")));
   }

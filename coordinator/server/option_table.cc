@@ -31,7 +31,8 @@ std::span<const Option<Config>> TopLevelOptions() {
        [](Config& c) -> OptionField { return &c.coordinator; }},
       {{.name = "data_dir",
         .type = OptionType::kText,
-        .doc = "Folder of the decision log. One running assentd a folder; on a disk that keeps what it has synced.",
+        .doc = "Folder of the decision log. One running assentd a folder; on a disk that keeps what it has synced. A "
+               "copy is no backup (protocol.md).",
         .valid = IsNotEmpty,
         .expected = "a folder"},
        [](Config& c) -> OptionField { return &c.data_dir; }},

@@ -53,7 +53,7 @@ std::span<const Option<PostgresOptions>> PostgresParticipantOptions() {
        [](PostgresOptions& o) -> OptionField { return &o.max_waiting_branches; }},
       {{.name = "max_queued_operations",
         .type = OptionType::kCount,
-        .doc = "Operations of one branch that are not yet sent.",
+        .doc = "Operations of one branch that are not yet sent; those of a Submit come all at once.",
         .minimum = "1",
         .maximum = "1000000"},
        [](PostgresOptions& o) -> OptionField { return &o.max_queued_operations; }},

@@ -33,7 +33,7 @@ struct KafkaOptions {
   std::size_t max_record_bytes = 1'000'000;     // one record, as it goes to the broker; brokers take 1048588 by default
   std::size_t max_headers = 1000;               // of one record
   std::size_t max_batch_bytes = 900'000;        // records of one partition beyond it go in further batches
-  std::size_t max_queued_operations = 1000;     // of one branch, while the topics of the first are looked up
+  std::size_t max_queued_operations = 10'000;   // of one branch, while the topics of the first are looked up
   std::size_t max_topics = 10'000;              // whose partitions are remembered
   absl::Duration metadata_age = absl::Minutes(5);       // after which the partitions of a topic are looked up again
   absl::Duration unknown_topic_age = absl::Seconds(1);  // for which a topic that did not exist is not asked for again

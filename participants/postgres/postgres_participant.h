@@ -23,7 +23,7 @@ struct PostgresOptions {
   // Branches that wait for a connection (split). More are RESOURCE_EXHAUSTED at once; those that wait, at their
   // transaction's deadline.
   std::uint32_t max_waiting_branches = 10'000;
-  std::uint32_t max_queued_operations = 1'000;    // of one branch, not yet sent
+  std::uint32_t max_queued_operations = 10'000;   // of one branch, not yet sent
   std::uint32_t max_prepared_statements = 100;    // kept on each connection; the least used one goes
   std::uint32_t max_unanswered_finishes = 1'000;  // COMMIT PREPARED and its like in flight on one connection
 

@@ -28,22 +28,23 @@ struct RetryOptions {
   absl::Duration attempt_timeout = absl::Seconds(15);   // of one attempt: a lost connection is noticed after it at last
   // After the transaction's deadline, until its outcome is reported as unknown: time for a coordinator to come back.
   absl::Duration grace = absl::Seconds(30);
-  std::shared_ptr<RetryTimer> timer;  // null: the machine's clock, on gRPC's threads
+  std::shared_ptr<RetryTimer> timer = nullptr;  // null: the machine's clock, on gRPC's threads
 };
 
 // PEM files. The server's certificate is always verified.
 struct ClientTls {
-  std::string server_ca;    // that signed the server's certificate; empty: the system's authorities
-  std::string certificate;  // of this client, with its key, where the server asks for one
-  std::string key;
-  std::string server_name;  // that the certificate must bear; empty: the host of the address
+  std::string server_ca = {};    // that signed the server's certificate; empty: the system's authorities
+  std::string certificate = {};  // of this client, with its key, where the server asks for one
+  std::string key = {};
+  std::string server_name = {};  // that the certificate must bear; empty: the host of the address
 };
 
 struct ClientOptions {
   std::string address = "127.0.0.1:7411";  // host:port, or unix:/path
-  std::shared_ptr<const ClientTls> tls;    // null: none; the coordinator must listen on loopback or be `insecure`
+  std::shared_ptr<const ClientTls> tls =
+      nullptr;  // null: none; the coordinator must listen on loopback or be `insecure`
   absl::Duration default_timeout = absl::Seconds(30);  // of transactions that name none
-  RetryOptions retry;
+  RetryOptions retry = {};
   // How long the client's destructor waits for the aborts that its dropped transactions have sent.
   absl::Duration abort_patience = absl::Seconds(1);
   // Begins and submits that wait for their answer; one more is RESOURCE_EXHAUSTED, and was not sent.
@@ -59,10 +60,10 @@ enum class Wait {
 };
 
 struct BeginOptions {
-  absl::Duration timeout;  // what is undecided by then is aborted; zero: ClientOptions::default_timeout
+  absl::Duration timeout = {};  // what is undecided by then is aborted; zero: ClientOptions::default_timeout
   // Names the transaction, at most 128 bytes: beginning another one under it gives the same, also after a crash.
-  std::string request_id;
-  std::map<std::string, std::string> labels;  // shown to operators
+  std::string request_id = {};
+  std::map<std::string, std::string> labels = {};  // shown to operators
 };
 
 }  // namespace client

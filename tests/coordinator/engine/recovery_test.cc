@@ -175,6 +175,31 @@ TEST_F(RecoveryTest, WorkOfAnotherCoordinatorAnotherLogOrALaterEpochIsNotTouched
   }
 }
 
+// The folder was restored from before the last start: this one has the number of that one, or a lower one.
+TEST_F(RecoveryTest, WorkOfAStartThatTheLogDoesNotKnowIsForeign) {
+  for (const std::uint32_t their_epoch : {2u, 3u}) {
+    FakeStore db;
+    FakeStore events;
+    CoordinatorUnderTest before(db, events,
+                                {.coordinator = kCoordinator, .epoch = their_epoch, .reserved_sequences = 1000});
+    before.shard->Start();
+    before.db->finish = {.kind = Finish::Kind::kRetry};
+    ASSERT_TRUE((*before.Commit(before.BeginAndEnlistBoth(), v1::DECIDED))->ok());
+    ASSERT_EQ(db.prepared.size(), 1u);
+
+    CoordinatorUnderTest restored(db, events, {.coordinator = kCoordinator, .epoch = 2, .reserved_sequences = 1000});
+    restored.shard->Start();
+    std::vector<std::string> reported;
+    restored.shard->ListForeignWork([&](const std::string&, std::vector<std::string> foreign) {
+      reported.insert(reported.end(), foreign.begin(), foreign.end());
+    });
+    EXPECT_EQ(reported.size(), 1u) << "epoch " << their_epoch;
+    restored.shard->StartSweeping();
+    restored.scheduler.Advance(absl::Seconds(60));
+    EXPECT_EQ(db.prepared.size(), 1u) << "and is left alone";
+  }
+}
+
 TEST_F(RecoveryTest, AParticipantThatHoldsForeignWorkTakesNoNewBranches) {
   events_store.foreign = {"assent-orders-0000000000000001-0"};
   CoordinatorUnderTest t(db_store, events_store);

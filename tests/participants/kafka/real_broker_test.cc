@@ -183,7 +183,7 @@ TEST_P(PartitionerTest, PutsKeysWhereThatOfLibrdkafkaDoes) {
 INSTANTIATE_TEST_SUITE_P(Partitioners, PartitionerTest,
                          testing::Values(PartitionerPair{"murmur2", "murmur2_random"},
                                          PartitionerPair{"crc32", "consistent_random"}),
-                         [](const auto& info) { return info.param.ours; });
+                         [](const auto& instance) { return instance.param.ours; });
 
 TEST_F(RealBrokerTest, KeysGoWhereTheJavaClientPutsThem) {
   constexpr int kPartitions = 97;
@@ -228,7 +228,7 @@ TEST_P(CompressionTest, IsReadByLibrdkafkaAndByTheJavaClient) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Compressions, CompressionTest, testing::Values("none", "gzip", "snappy", "lz4", "zstd"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& instance) { return instance.param; });
 
 // The broker refuses them too late: the end of the transaction would be written into its own state.
 TEST_F(RealBrokerTest, KafkasOwnTopicsAreNotWritten) {
