@@ -21,7 +21,7 @@ HELP
 packages=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
-  librocksdb-dev libabsl-dev libboost1.81-dev libpq-dev libisal-dev libssl-dev libspdlog-dev libtomlplusplus-dev
+  librocksdb-dev libabsl-dev libboost1.81-dev libpq-dev libisal-dev libssl-dev libsasl2-dev libsasl2-modules libspdlog-dev libtomlplusplus-dev
   libcli11-dev zlib1g-dev libsnappy-dev liblz4-dev libzstd-dev libgtest-dev libgmock-dev libbenchmark-dev librdkafka-dev
   clang-format-14 clang-tidy-14 shellcheck
   kcat postgresql-15 postgresql-client-15 maven python3-venv

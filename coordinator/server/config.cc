@@ -103,6 +103,7 @@ class ConfigReader {
     if (node == nullptr) return;
     Section section{absl::StrCat("[", std::string(name), "]"), Where(node->source())};
     where_[std::string(name)] = section.where;
+    has_tls_section_ |= name == "tls";
     if (!node->is_table()) {
       Note(section.where, absl::StrCat("\"", std::string(name), "\" must be a section, ", section.name));
       return;
@@ -279,7 +280,7 @@ class ConfigReader {
 
   void CheckTls() {
     const TlsFiles& tls = config_.tls;
-    if (where_.contains("tls") && (tls.certificate.empty() || tls.key.empty())) {
+    if (has_tls_section_ && (tls.certificate.empty() || tls.key.empty())) {
       Note(WhereIs("tls", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
     }
     if (tls.enabled() && config_.insecure) {
@@ -302,6 +303,7 @@ class ConfigReader {
   const std::string file_name_;
   const ConfigFlags& flags_;
   Config config_;
+  bool has_tls_section_ = false;
   std::vector<Mistake> mistakes_;
   std::map<std::string, Place> where_;  // key or section, where it was read last
 };

@@ -3,6 +3,7 @@
 #include "coordinator/server/listen_address.h"
 #include "coordinator/server/option_table.h"
 #include "participants/kafka/partitioner.h"
+#include "participants/kafka/sasl_client.h"
 #include "participants/kafka/wire/compression.h"
 
 namespace assent {
@@ -152,6 +153,39 @@ std::span<const Option<KafkaOptions>> KafkaParticipantOptions() {
         .valid = IsBootstrapServer,
         .expected = "each host:port"},
        [](KafkaOptions& o) -> OptionField { return &o.bootstrap_servers; }},
+      {{.name = "tls",
+        .type = OptionType::kBoolean,
+        .doc = "Speak TLS with the brokers. Their certificates must bear the names that they are connected to by."},
+       [](KafkaOptions& o) -> OptionField { return &o.tls; }},
+      {{.name = "tls_ca",
+        .type = OptionType::kText,
+        .doc = "PEM file of the authorities that the brokers' certificates are signed by. Without it: the system's.",
+        .expected = "a file"},
+       [](KafkaOptions& o) -> OptionField { return &o.tls_ca; }},
+      {{.name = "tls_certificate",
+        .type = OptionType::kText,
+        .doc = "PEM file of this client's certificate, followed by its chain, where the brokers ask for one.",
+        .expected = "a file"},
+       [](KafkaOptions& o) -> OptionField { return &o.tls_certificate; }},
+      {{.name = "tls_key", .type = OptionType::kText, .doc = "PEM file of its private key.", .expected = "a file"},
+       [](KafkaOptions& o) -> OptionField { return &o.tls_key; }},
+      {{.name = "sasl_mechanism",
+        .type = OptionType::kText,
+        .doc = "How this client says who it is. PLAIN sends the password as it is: only with tls.",
+        .valid = [](std::string_view name) { return name.empty() || kafka::IsSaslMechanism(name); },
+        .expected = "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty for none"},
+       [](KafkaOptions& o) -> OptionField { return &o.sasl_mechanism; }},
+      {{.name = "sasl_user", .type = OptionType::kText, .doc = "Who it is."},
+       [](KafkaOptions& o) -> OptionField { return &o.sasl_user; }},
+      {{.name = "sasl_password_file",
+        .type = OptionType::kText,
+        .doc = "File with the password, read anew for each connection. This, or the next.",
+        .expected = "a file"},
+       [](KafkaOptions& o) -> OptionField { return &o.sasl_password_file; }},
+      {{.name = "sasl_password_env",
+        .type = OptionType::kText,
+        .doc = "Variable of assentd's environment with the password."},
+       [](KafkaOptions& o) -> OptionField { return &o.sasl_password_env; }},
       {{.name = "partitioner",
         .type = OptionType::kText,
         .doc = "Where the records of a key go: murmur2 as the Java client puts them, crc32 as librdkafka does unless "

@@ -7,10 +7,11 @@
 
 namespace assent::kafka {
 
-Broker::Broker(boost::asio::io_context& loop, const KafkaOptions& options, std::string client_id, Address address,
-               Events events)
+Broker::Broker(boost::asio::io_context& loop, const KafkaOptions& options, const Security& security,
+               std::string client_id, Address address, Events events)
     : loop_(loop),
       options_(options),
+      security_(security),
       client_id_(std::move(client_id)),
       address_(std::move(address)),
       events_(std::move(events)),
@@ -46,13 +47,15 @@ void Broker::Open(std::size_t slot) {
     if (++ready_connections_ == 1) events_.up();
   };
   events.failed = [this, slot, was_ready](const std::string& why) {
+    has_failed_ = true;
     last_failure_ = why;
     if (*was_ready) --ready_connections_;
     if (given_up_) return;
     Reopen(slot);
     if (ready_connections_ == 0) events_.down();
   };
-  connections_[slot] = std::make_shared<Connection>(loop_, options_, client_id_, address_, std::move(events));
+  connections_[slot] =
+      std::make_shared<Connection>(loop_, options_, security_, client_id_, address_, std::move(events));
   connections_[slot]->Connect();
 }
 

@@ -22,8 +22,8 @@ class Broker {
     std::function<void()> down;  // the last has failed, or none could be made
   };
 
-  Broker(boost::asio::io_context& loop, const KafkaOptions& options, std::string client_id, Address address,
-         Events events);
+  Broker(boost::asio::io_context& loop, const KafkaOptions& options, const Security& security, std::string client_id,
+         Address address, Events events);
   ~Broker();
   Broker(const Broker&) = delete;
   Broker& operator=(const Broker&) = delete;
@@ -42,6 +42,7 @@ class Broker {
 
   const Address& address() const { return address_; }
   bool is_up() const { return ready_connections_ > 0; }
+  bool has_failed() const { return has_failed_; }  // ever
   const std::string& last_failure() const { return last_failure_; }
 
   // What the broker said of itself when it was last connected to; nothing in it before.
@@ -54,12 +55,14 @@ class Broker {
 
   boost::asio::io_context& loop_;
   const KafkaOptions& options_;
+  const Security& security_;
   const std::string client_id_;
   const Address address_;
   const Events events_;
   std::vector<std::shared_ptr<Connection>> connections_;
   std::vector<absl::Duration> backoffs_;  // of each connection
   int ready_connections_ = 0;
+  bool has_failed_ = false;
   std::string last_failure_;
   bool given_up_ = false;
   wire::ApiVersionsResponse versions_;

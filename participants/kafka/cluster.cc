@@ -80,8 +80,9 @@ absl::Status CheckCalls(const wire::ApiVersionsResponse& versions) {
 
 }  // namespace
 
-Cluster::Cluster(const KafkaOptions& options, const ParticipantContext& context)
+Cluster::Cluster(const KafkaOptions& options, Security security, const ParticipantContext& context)
     : options_(options),
+      security_(std::move(security)),
       context_(context),
       client_id_(absl::StrCat("assent-", context.coordinator.ToString(), "-", context.epoch, "-", context.shard)),
       delayed_calls_(context.loop) {}
@@ -98,7 +99,8 @@ void Cluster::Start(std::function<void()> returned) {
 
 std::unique_ptr<Broker> Cluster::MakeBroker(Address address, bool is_node) {
   Broker::Events events{.up = [this, is_node] { BrokerUp(is_node); }, .down = [this] { BrokerDown(); }};
-  auto broker = std::make_unique<Broker>(context_.loop, options_, client_id_, std::move(address), std::move(events));
+  auto broker =
+      std::make_unique<Broker>(context_.loop, options_, security_, client_id_, std::move(address), std::move(events));
   broker->Connect();
   return broker;
 }
@@ -175,8 +177,10 @@ absl::Status Cluster::Check() const {
       if (!broker->is_up()) why = broker->last_failure();
     }
     for (const auto& broker : bootstrap_) {
-      if (why.empty() && !broker->is_up()) why = broker->last_failure();
+      // One that is up may still end each connection as soon as it is asked something.
+      if (why.empty() && (!broker->is_up() || broker->has_failed())) why = broker->last_failure();
     }
+    if (why.empty()) why = "it has not said yet which brokers it has";
     return absl::UnavailableError(
         absl::StrCat("Kafka of participant \"", options_.name, "\" cannot be reached: ", why));
   }

@@ -36,7 +36,7 @@ struct Topic {
 class Cluster {
  public:
   // The context outlives it. The options are copied.
-  Cluster(const KafkaOptions& options, const ParticipantContext& context);
+  Cluster(const KafkaOptions& options, Security security, const ParticipantContext& context);
   ~Cluster();
 
   // Connects. `returned` runs each time that a broker can be reached after it could not, the first time included.
@@ -101,6 +101,7 @@ class Cluster {
   bool IsSettled(const std::string& topic) const;
 
   const KafkaOptions options_;
+  const Security security_;
   const ParticipantContext context_;
   const std::string client_id_;
   std::function<void()> returned_;

@@ -1,10 +1,11 @@
 #include "participants/kafka/connection.h"
 
 #include <boost/asio/connect.hpp>
-#include <boost/asio/write.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "participants/kafka/error_codes.h"
 
 namespace assent::kafka {
 namespace {
@@ -13,20 +14,27 @@ using Clock = std::chrono::steady_clock;
 using boost::asio::ip::tcp;
 using boost::system::error_code;
 
+// A broker says nothing else to a client that it does not understand, or that has not said who it is.
+constexpr char kClosedAtOnce[] =
+    "the broker closed the connection before it had answered anything: does it want TLS, or SASL, on this port? (tls, "
+    "sasl_mechanism)";
+
 std::int32_t ReadInt32(std::string_view bytes) { return wire::Decoder(bytes).Int32(); }
 
 }  // namespace
 
-Connection::Connection(boost::asio::io_context& loop, const KafkaOptions& options, std::string client_id,
-                       Address address, Events events)
+Connection::Connection(boost::asio::io_context& loop, const KafkaOptions& options, const Security& security,
+                       std::string client_id, Address address, Events events)
     : loop_(loop),
       options_(options),
+      security_(security),
       client_id_(std::move(client_id)),
       address_(std::move(address)),
       events_(std::move(events)),
       resolver_(loop),
-      socket_(loop),
+      transport_(loop, security_, address_.host),
       timer_(loop),
+      session_timer_(loop),
       created_at_(Clock::now()) {}
 
 // ---- Connecting -----------------------------------------------------------------------------------------------------
@@ -38,40 +46,107 @@ void Connection::Connect() {
       [self = shared_from_this()](const error_code& error, const tcp::resolver::results_type& endpoints) {
         if (self->failed()) return;
         if (error) return self->Fail(absl::StrCat("the name cannot be resolved: ", error.message()));
-        boost::asio::async_connect(self->socket_, endpoints,
+        boost::asio::async_connect(self->transport_.socket(), endpoints,
                                    [self](const error_code& connect_error, const tcp::endpoint&) {
                                      if (self->failed()) return;
                                      if (connect_error) return self->Fail(connect_error.message());
-                                     self->Greet();
+                                     self->BeginTls();
                                    });
       });
 }
 
+void Connection::BeginTls() {
+  error_code ignored;
+  transport_.socket().set_option(tcp::no_delay(true), ignored);
+  transport_.Handshake([self = shared_from_this()](const error_code& error, const std::string& why) {
+    if (self->failed()) return;
+    if (error) return self->Fail(why);
+    self->state_ = State::kGreeting;
+    self->Read();
+    self->Greet();
+  });
+}
+
 // Asks for the versions before anything else: what the broker cannot do is then known before it is asked for.
 void Connection::Greet() {
-  error_code ignored;
-  socket_.set_option(tcp::no_delay(true), ignored);
-  state_ = State::kGreeting;
-  const wire::ApiVersionsRequest request{.software_name = "assent", .software_version = "0.1.0"};
-  auto greeted = [this](Answer<wire::ApiVersionsResponse> answer) {
-    if (answer.delivery != Delivery::kAnswered) return;  // Fail() has said so, or will
-    if (answer.response.error_code != 0) {
-      return Fail(absl::StrCat("the broker answers ApiVersions with Kafka error ", answer.response.error_code,
-                               "; Kafka 2.4 or later is needed"));
-    }
-    state_ = State::kReady;
-    events_.ready(answer.response);
-    if (!failed()) Flush();
+  SendFirst(wire::ApiVersionsRequest{.software_name = "assent", .software_version = "0.1.0"},
+            [this](const wire::ApiVersionsResponse& versions) {
+              if (versions.error_code != 0) {
+                return Fail(absl::StrCat("the broker answers ApiVersions with Kafka error ", versions.error_code,
+                                         "; Kafka 3.0 or later is needed"));
+              }
+              versions_ = versions;
+              security_.sasl_mechanism.empty() ? BeReady() : Authenticate();
+            });
+}
+
+void Connection::BeReady() {
+  state_ = State::kReady;
+  if (!std::exchange(was_ready_, true)) events_.ready(versions_);
+  if (!failed()) Flush();
+}
+
+// ---- Saying who we are ----------------------------------------------------------------------------------------------
+
+void Connection::Authenticate() {
+  auto password = ReadPassword(options_);
+  if (!password.ok()) return Fail(std::string(password.status().message()));
+  auto sasl = SaslClient::Make(security_.sasl_mechanism, address_.host, security_.user, *std::move(password));
+  if (!sasl.ok()) return Fail(std::string(sasl.status().message()));
+  sasl_ = *std::move(sasl);
+  SendFirst(wire::SaslHandshakeRequest{.mechanism = security_.sasl_mechanism},
+            [this](const wire::SaslHandshakeResponse& answer) {
+              if (answer.error_code != error::kNone) {
+                return Fail(absl::StrCat("the broker does not take sasl_mechanism = ", security_.sasl_mechanism,
+                                         " on this port; it offers: ", absl::StrJoin(answer.mechanisms, ", "),
+                                         " (Kafka error ", answer.error_code, ")"));
+              }
+              const auto first = sasl_->Start();
+              first.ok() ? SayWho(*first) : Fail(std::string(first.status().message()));
+            });
+}
+
+void Connection::SayWho(const std::string& bytes) {
+  SendFirst(wire::SaslAuthenticateRequest{.bytes = bytes},
+            [this](const wire::SaslAuthenticateResponse& answer) { HearBack(answer); });
+}
+
+void Connection::HearBack(const wire::SaslAuthenticateResponse& answer) {
+  if (answer.error_code != error::kNone) {
+    return Fail(absl::StrCat("the broker refuses sasl_user = ", security_.user, " by ", security_.sasl_mechanism, ": ",
+                             answer.error_message, " (Kafka error ", answer.error_code, "): see sasl_user and ",
+                             options_.sasl_password_env.empty() ? "sasl_password_file" : "sasl_password_env"));
+  }
+  const auto next = sasl_->Step(answer.bytes);
+  if (!next.ok()) return Fail(absl::StrCat("the broker did not prove itself: ", std::string(next.status().message())));
+  if (!sasl_->done() || !next->empty()) return SayWho(*next);
+  sasl_.reset();
+  if (answer.session_lifetime_ms > 0) {
+    // Well before it ends: the broker closes a connection that goes on beyond it.
+    session_timer_.expires_after(std::chrono::milliseconds(answer.session_lifetime_ms * 4 / 5));
+    session_timer_.async_wait([self = shared_from_this()](const error_code& error) {
+      if (error || self->failed()) return;
+      self->state_ = State::kGreeting;
+      self->Authenticate();
+    });
+  }
+  BeReady();
+}
+
+// Requests wait behind it, with numbers given before: only the order of sending has to be that of the answers.
+template <typename First>
+void Connection::SendFirst(const First& request, std::function<void(const typename First::Response&)> done) {
+  auto answered = [done = std::move(done)](Answer<typename First::Response> answer) {
+    if (answer.delivery == Delivery::kAnswered) done(answer.response);  // otherwise Fail() has said so, or will
   };
-  Request greeting{.key = wire::ApiKey::kApiVersions,
-                   .correlation_id = next_correlation_id_,
-                   .frame = wire::EncodeFrame(request, next_correlation_id_, client_id_),
-                   .done = Decoding<wire::ApiVersionsRequest>(wire::ApiVersionsRequest::kVersion, std::move(greeted))};
+  Request first{.key = First::kKey,
+                .correlation_id = next_correlation_id_,
+                .frame = wire::EncodeFrame(request, next_correlation_id_, client_id_),
+                .done = Decoding<First>(wire::VersionOf(request), std::move(answered))};
   ++next_correlation_id_;
-  // Requests wait behind it, with numbers given before: only the order of sending has to be that of the answers.
-  queued_.push_front(std::move(greeting));
+  queued_.push_front(std::move(first));
+  greetings_to_send_ = 1;
   Flush();
-  Read();
 }
 
 // ---- Sending --------------------------------------------------------------------------------------------------------
@@ -94,9 +169,10 @@ void Connection::Send(wire::ApiKey key, std::string frame, RawDone done) {
 
 void Connection::Flush() {
   if (!writing_.empty()) return;
-  const std::size_t most = state_ == State::kGreeting ? 1 : options_.max_in_flight;
   const Clock::time_point now = Clock::now();
-  while (!queued_.empty() && in_flight_.size() < most) {
+  while (!queued_.empty() && in_flight_.size() < options_.max_in_flight) {
+    // Nothing is sent behind a greeting before it is answered.
+    if (!ready() && std::exchange(greetings_to_send_, 0) == 0) break;
     Request& request = queued_.front();
     writing_.push_back(std::move(request.frame));
     request.sent_at = now;
@@ -108,28 +184,34 @@ void Connection::Flush() {
   std::vector<boost::asio::const_buffer> buffers;
   buffers.reserve(writing_.size());
   for (const std::string& frame : writing_) buffers.push_back(boost::asio::buffer(frame));
-  boost::asio::async_write(socket_, buffers, [self = shared_from_this()](const error_code& error, std::size_t) {
+  transport_.Write(buffers, [self = shared_from_this()](const error_code& error, std::size_t) {
     if (self->failed()) return;
     if (error) return self->Fail(error.message());
     self->writing_.clear();
-    if (self->ready()) self->Flush();
+    self->Flush();
   });
 }
 
 // ---- Receiving ------------------------------------------------------------------------------------------------------
 
 void Connection::Read() {
-  socket_.async_read_some(boost::asio::buffer(read_buffer_),
-                          [self = shared_from_this()](const error_code& error, std::size_t bytes) {
-                            if (self->failed()) return;
-                            if (error == boost::asio::error::eof) {
-                              return self->Fail("the broker closed the connection");
-                            }
-                            if (error) return self->Fail(error.message());
-                            self->received_.append(self->read_buffer_.data(), bytes);
-                            self->TakeFrames();
-                            if (!self->failed()) self->Read();
-                          });
+  transport_.ReadSome(boost::asio::buffer(read_buffer_),
+                      [self = shared_from_this()](const error_code& error, std::size_t bytes) {
+                        if (self->failed()) return;
+                        if (error) return self->Fail(self->WhyEnded(error));
+                        self->received_.append(self->read_buffer_.data(), bytes);
+                        self->TakeFrames();
+                        if (!self->failed()) self->Read();
+                      });
+}
+
+std::string Connection::WhyEnded(const error_code& error) const {
+  if (error.category() == boost::asio::error::get_ssl_category()) {
+    // With TLS 1.3 the broker looks at our certificate when we believe to be connected.
+    return absl::StrCat("TLS ended: ", error.message(), ": see tls_certificate and tls_key");
+  }
+  if (error != boost::asio::error::eof && error != boost::asio::ssl::error::stream_truncated) return error.message();
+  return answered_any_ ? "the broker closed the connection" : kClosedAtOnce;
 }
 
 void Connection::TakeFrames() {
@@ -138,6 +220,8 @@ void Connection::TakeFrames() {
     const std::string_view rest = std::string_view(received_).substr(taken);
     const std::int32_t length = ReadInt32(rest);
     if (length < 4 || static_cast<std::size_t>(length) > options_.max_response_bytes) {
+      const bool is_tls_alert = (static_cast<std::uint32_t>(length) >> 24) == 0x15 && !answered_any_;
+      if (is_tls_alert) return Fail("the broker speaks TLS on this port: see tls");
       return Fail(absl::StrCat("the broker sent an answer of ", length, " bytes; between 4 and max_response_bytes = ",
                                options_.max_response_bytes, " are taken"));
     }
@@ -146,9 +230,7 @@ void Connection::TakeFrames() {
     taken += 4 + static_cast<std::size_t>(length);
   }
   received_.erase(0, taken);
-  if (!in_flight_.empty() || !queued_.empty()) {
-    if (ready()) Flush();
-  }
+  if (!queued_.empty()) Flush();
 }
 
 // False: the connection has ended.
@@ -160,6 +242,7 @@ bool Connection::TakeFrame(std::string_view frame) {
   }
   Request request = std::move(in_flight_.front());
   in_flight_.pop_front();
+  answered_any_ = answered_any_ || was_ready_;
   const bool understood = request.done(Delivery::kAnswered, frame.substr(4));
   if (!understood && !failed()) {
     Fail(absl::StrCat("the broker's answer to ", std::string(wire::Name(request.key)), " makes no sense"));
@@ -221,10 +304,10 @@ void Connection::Close() {
   events_ = {};
   queued_.clear();
   in_flight_.clear();
-  error_code ignored;
-  socket_.close(ignored);
+  transport_.Close();
   resolver_.cancel();
   timer_.cancel();
+  session_timer_.cancel();
 }
 
 }  // namespace assent::kafka

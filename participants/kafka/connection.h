@@ -14,9 +14,12 @@
 
 #include "absl/functional/any_invocable.h"
 #include "participants/kafka/kafka_options.h"
+#include "participants/kafka/sasl_client.h"
+#include "participants/kafka/transport.h"
 #include "participants/kafka/wire/api.h"
 #include "participants/kafka/wire/cluster_messages.h"
 #include "participants/kafka/wire/decoder.h"
+#include "participants/kafka/wire/security_messages.h"
 
 namespace assent::kafka {
 
@@ -56,8 +59,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::function<void(const std::string& why)> failed;           // at most once; nothing comes afterwards
   };
 
-  Connection(boost::asio::io_context& loop, const KafkaOptions& options, std::string client_id, Address address,
-             Events events);
+  Connection(boost::asio::io_context& loop, const KafkaOptions& options, const Security& security,
+             std::string client_id, Address address, Events events);
 
   void Connect();
 
@@ -79,6 +82,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t load() const { return queued_.size() + in_flight_.size(); }
 
  private:
+  // Connected, by TLS where it is asked for, it learns what the broker can, says who it is, and is ready. A broker may
+  // want to be told again later who it is: the connection greets once more, between two requests.
   enum class State : std::uint8_t { kConnecting, kGreeting, kReady, kFailed };
 
   // `answer` is the body of the response, or why there is none. False: the body could not be understood.
@@ -119,11 +124,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void Send(wire::ApiKey key, std::string frame, RawDone done);
-  void Connected();
+  void BeginTls();
   void Greet();
+  void Authenticate();
+  void SayWho(const std::string& bytes);
+  void HearBack(const wire::SaslAuthenticateResponse& answer);
+  void BeReady();
+  template <typename First>
+  void SendFirst(const First& request, std::function<void(const typename First::Response&)> done);
   void Flush();
   void Written();
   void Read();
+  std::string WhyEnded(const boost::system::error_code& error) const;
   void TakeFrames();
   bool TakeFrame(std::string_view frame);
   void WatchTime();
@@ -131,17 +143,24 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::asio::io_context& loop_;
   const KafkaOptions options_;
+  const Security security_;
   const std::string client_id_;
   const Address address_;
   Events events_;
   State state_ = State::kConnecting;
 
   boost::asio::ip::tcp::resolver resolver_;
-  boost::asio::ip::tcp::socket socket_;
+  Transport transport_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer session_timer_;  // until the broker wants to be told again who we are
   bool timer_is_set_ = false;
   const std::chrono::steady_clock::time_point created_at_;
 
+  wire::ApiVersionsResponse versions_;
+  std::unique_ptr<SaslClient> sasl_;  // while it greets
+  bool was_ready_ = false;
+  bool answered_any_ = false;  // requests of ours, after it was ready
+  int greetings_to_send_ = 0;  // 0 or 1
   std::int32_t next_correlation_id_ = 1;
   std::deque<Request> queued_;
   std::deque<Request> in_flight_;

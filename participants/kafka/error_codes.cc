@@ -50,7 +50,8 @@ constexpr ErrorCode kTable[] = {
     {26, "INVALID_SESSION_TIMEOUT", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
     {27, "REBALANCE_IN_PROGRESS", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
     {28, "INVALID_COMMIT_OFFSET_SIZE", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
-    {29, "TOPIC_AUTHORIZATION_FAILED", ErrorMeaning::kNo, Refresh::kNothing, "this client may not write to the topic"},
+    {29, "TOPIC_AUTHORIZATION_FAILED", ErrorMeaning::kNo, Refresh::kNothing,
+     "this client may not write to the topic: it needs Write and Describe on it"},
     {30, "GROUP_AUTHORIZATION_FAILED", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
     {31, "CLUSTER_AUTHORIZATION_FAILED", ErrorMeaning::kNo, Refresh::kNothing,
      "this client may not do this in the cluster"},
@@ -85,7 +86,9 @@ constexpr ErrorCode kTable[] = {
      "the previous transaction of the id is still being finished"},
     {52, "TRANSACTION_COORDINATOR_FENCED", ErrorMeaning::kRetry, Refresh::kCoordinator, "the coordinator was replaced"},
     {53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", ErrorMeaning::kNo, Refresh::kNothing,
-     "this client may not use the transactional id"},
+     "this client may not use the transactional id: it needs Write and Describe on the transactional ids that begin "
+     "with "
+     "assent-"},
     {54, "SECURITY_DISABLED", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
     {55, "OPERATION_NOT_ATTEMPTED", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
     {56, "KAFKA_STORAGE_ERROR", ErrorMeaning::kRetry, Refresh::kLeader, "the broker cannot write to its disk"},

@@ -14,6 +14,15 @@ struct KafkaOptions {
   std::string name;                            // of the participant
   std::vector<std::string> bootstrap_servers;  // "host:port", at least one; the other brokers are learnt from them
 
+  bool tls = false;             // with the brokers
+  std::string tls_ca;           // file of the authorities that brokers' certificates are signed by; empty: the system's
+  std::string tls_certificate;  // files of this client's certificate, with its chain, and of its key
+  std::string tls_key;
+  std::string sasl_mechanism;  // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none
+  std::string sasl_user;
+  std::string sasl_password_file;  // one of the two says where the password is
+  std::string sasl_password_env;
+
   // Where a key's records go: "murmur2" as the Java client puts them, "crc32" as librdkafka does unless told otherwise.
   std::string partitioner = "murmur2";
   std::string compression = "none";  // of batches: or gzip, snappy, lz4, zstd

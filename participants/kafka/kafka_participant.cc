@@ -51,11 +51,11 @@ v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSessi
 
 class KafkaParticipant final : public Participant {
  public:
-  KafkaParticipant(const KafkaOptions& options, const ParticipantContext& context)
+  KafkaParticipant(const KafkaOptions& options, Security security, const ParticipantContext& context)
       : options_(options),
         partitioner_(*ParsePartitioner(options.partitioner)),
         context_(context),
-        cluster_(options, context),
+        cluster_(options, std::move(security), context),
         ids_(context, cluster_) {}
 
   std::string_view name() const override { return options_.name; }
@@ -492,7 +492,9 @@ absl::StatusOr<std::unique_ptr<Participant>> MakeKafkaParticipant(const KafkaOpt
                                                    options.partitioner, "\", or no compression \"", options.compression,
                                                    "\""));
   }
-  return std::make_unique<KafkaParticipant>(options, context);
+  auto security = MakeSecurity(options);
+  if (!security.ok()) return security.status();
+  return std::make_unique<KafkaParticipant>(options, *std::move(security), context);
 }
 
 }  // namespace assent::kafka

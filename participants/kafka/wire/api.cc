@@ -10,6 +10,10 @@ std::string_view Name(ApiKey key) {
       return "Metadata";
     case ApiKey::kFindCoordinator:
       return "FindCoordinator";
+    case ApiKey::kSaslHandshake:
+      return "SaslHandshake";
+    case ApiKey::kSaslAuthenticate:
+      return "SaslAuthenticate";
     case ApiKey::kApiVersions:
       return "ApiVersions";
     case ApiKey::kInitProducerId:

@@ -13,20 +13,25 @@ enum class ApiKey : std::int16_t {
   kProduce = 0,
   kMetadata = 3,
   kFindCoordinator = 10,
+  kSaslHandshake = 17,
   kApiVersions = 18,
   kInitProducerId = 22,
   kAddPartitionsToTxn = 24,
   kEndTxn = 26,
   kDescribeConfigs = 32,
+  kSaslAuthenticate = 36,
   kDescribeTransactions = 65,
   kListTransactions = 66,
 };
 
 std::string_view Name(ApiKey key);  // "InitProducerId"
 
-// The header of responses: ApiVersions alone answers without tagged fields, because it is what tells whether the broker
-// knows any.
-inline bool ResponseHeaderHasTaggedFields(ApiKey key) { return key != ApiKey::kApiVersions; }
+// Headers have tagged fields, but those of SaslHandshake, which has no version with any, and of the answer to
+// ApiVersions, which is what tells whether the broker knows any.
+inline bool RequestHeaderHasTaggedFields(ApiKey key) { return key != ApiKey::kSaslHandshake; }
+inline bool ResponseHeaderHasTaggedFields(ApiKey key) {
+  return key != ApiKey::kApiVersions && key != ApiKey::kSaslHandshake;
+}
 
 // The version that a request is sent in: of its kind, or, where this client uses several, its own.
 template <typename Request>
@@ -38,7 +43,7 @@ std::int16_t VersionOf(const Request& request) {
   }
 }
 
-// A whole frame: length, request header v2, body. Every version that this client uses is a flexible one.
+// A whole frame: length, request header, body.
 template <typename Request>
 std::string EncodeFrame(const Request& request, std::int32_t correlation_id, std::string_view client_id) {
   Encoder out;
@@ -50,7 +55,7 @@ std::string EncodeFrame(const Request& request, std::int32_t correlation_id, std
   // The one string of a flexible version that is not compact.
   out.Int16(static_cast<std::int16_t>(client_id.size()));
   out.Raw(client_id);
-  out.NoTaggedFields();
+  if (RequestHeaderHasTaggedFields(Request::kKey)) out.NoTaggedFields();
   request.Encode(out);
   out.OverwriteInt32(0, static_cast<std::uint32_t>(out.size() - 4));
   return std::move(out).Take();

@@ -243,6 +243,23 @@ TEST(ConfigTest, AConninfoThatLibpqCannotReadIsDescribedAndNotRepeated) {
   }
 }
 
+TEST(ConfigTest, EveryKafkaSecurityOptionIsRead) {
+  const auto config = Parse(
+      "coordinator = \"orders\"\n[[participant]]\nname = \"events\"\ntype = \"kafka\"\nbootstrap_servers = [\"a:1\"]\n"
+      "tls = true\ntls_ca = \"ca\"\ntls_certificate = \"crt\"\ntls_key = \"key\"\nsasl_mechanism = \"SCRAM-SHA-256\"\n"
+      "sasl_user = \"alice\"\nsasl_password_file = \"file\"\nsasl_password_env = \"VARIABLE\"\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto& options = std::get<kafka::KafkaOptions>(config->participants[0]);
+  EXPECT_TRUE(options.tls);
+  EXPECT_EQ(options.tls_ca, "ca");
+  EXPECT_EQ(options.tls_certificate, "crt");
+  EXPECT_EQ(options.tls_key, "key");
+  EXPECT_EQ(options.sasl_mechanism, "SCRAM-SHA-256");
+  EXPECT_EQ(options.sasl_user, "alice");
+  EXPECT_EQ(options.sasl_password_file, "file");
+  EXPECT_EQ(options.sasl_password_env, "VARIABLE");
+}
+
 TEST(ConfigTest, ANameThatNoPartitionerOrCompressionHasIsRefusedWithThoseThatThereAre) {
   const std::string events = "[[participant]]\nname = \"e\"\ntype = \"kafka\"\nbootstrap_servers = [\"a:1\"]\n";
   EXPECT_THAT(Refusal(Minimal("", events + "compression = \"lzo\"\n")),

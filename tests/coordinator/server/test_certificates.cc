@@ -21,7 +21,7 @@ struct Free {
 template <typename T>
 using Owned = std::unique_ptr<T, Free>;
 
-constexpr int kValidSeconds = 3600;
+constexpr int kAuthorityValidSeconds = 3600;
 
 std::string TextOf(BIO* bio) {
   char* data = nullptr;
@@ -60,14 +60,14 @@ void AddExtension(X509* certificate, X509* issuer, int nid, const char* value) {
 }
 
 // Signed by `issuer`, or by itself where there is none.
-TestCertificate Make(const std::string& name, X509* issuer, EVP_PKEY* issuer_key) {
+TestCertificate Make(const std::string& name, X509* issuer, EVP_PKEY* issuer_key, int valid_seconds) {
   static int serial = 1;
   const Owned<EVP_PKEY> key(EVP_EC_gen("P-256"));
   const Owned<X509> certificate(X509_new());
   X509_set_version(certificate.get(), X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), serial++);
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kValidSeconds);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), valid_seconds);
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_UTF8,
                              reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
@@ -83,10 +83,10 @@ TestCertificate Make(const std::string& name, X509* issuer, EVP_PKEY* issuer_key
 
 }  // namespace
 
-TestAuthority::TestAuthority(const std::string& name) : self_(Make(name, nullptr, nullptr)) {}
+TestAuthority::TestAuthority(const std::string& name) : self_(Make(name, nullptr, nullptr, kAuthorityValidSeconds)) {}
 
-TestCertificate TestAuthority::Sign(const std::string& name) const {
-  return Make(name, ReadCertificate(self_.certificate).get(), ReadKey(self_.key).get());
+TestCertificate TestAuthority::Sign(const std::string& name, int valid_seconds) const {
+  return Make(name, ReadCertificate(self_.certificate).get(), ReadKey(self_.key).get(), valid_seconds);
 }
 
 }  // namespace assent

@@ -17,7 +17,8 @@ class TestAuthority {
 
   const std::string& certificate() const { return self_.certificate; }
   // For a server or client of that name; a server's is also good for 127.0.0.1.
-  TestCertificate Sign(const std::string& name) const;
+  // Negative: it has expired so many seconds ago.
+  TestCertificate Sign(const std::string& name, int valid_seconds = 3600) const;
 
  private:
   TestCertificate self_;

@@ -34,7 +34,7 @@ std::uint16_t FreePort() {
 
 }  // namespace
 
-OwnKafka::OwnKafka() {
+OwnKafka::OwnKafka(OwnKafkaOptions options) : options_(std::move(options)) {
   const char* const java = std::getenv("ASSENT_TEST_JAVA");
   const char* const libraries = std::getenv("ASSENT_TEST_KAFKA_LIBS");
   if (java == nullptr || libraries == nullptr) {
@@ -45,11 +45,14 @@ OwnKafka::OwnKafka() {
   libraries_ = libraries;
   std::string folder = (std::filesystem::temp_directory_path() / "assent-own-kafka-XXXXXX").string();
   folder_ = mkdtemp(folder.data());
-  port_ = FreePort();
+  ports_["PLAINTEXT"] = FreePort();
+  for (const OwnListener& listener : options_.listeners) ports_[listener.name] = FreePort();
   controller_port_ = FreePort();
   WriteConfiguration();
   int status = 0;
-  const pid_t formatting = Spawn("kafka.tools.StorageTool", "format -t AssentOwnKafkaForTests -c");
+  std::string format = "format -t AssentOwnKafkaForTests";
+  for (const std::string& user : options_.scram_users) format += " --add-scram " + user;
+  const pid_t formatting = Spawn("kafka.tools.StorageTool", format + " -c");
   waitpid(formatting, &status, 0);
   if (status != 0) {
     failure_ = "the storage of a broker could not be formatted: see " + folder_;
@@ -64,13 +67,19 @@ OwnKafka::~OwnKafka() {
 }
 
 void OwnKafka::WriteConfiguration() {
+  std::string listeners = "PLAINTEXT://" + bootstrap_server();
+  std::string protocols;
+  for (const OwnListener& listener : options_.listeners) {
+    listeners += "," + listener.name + "://" + bootstrap_server(listener.name);
+    protocols += "," + listener.name + ":" + listener.protocol;
+  }
   std::ofstream out(folder_ + "/server.properties");
   out << "process.roles=broker,controller\nnode.id=1\n"
       << "controller.quorum.voters=1@127.0.0.1:" << controller_port_ << "\n"
-      << "listeners=PLAINTEXT://127.0.0.1:" << port_ << ",CONTROLLER://127.0.0.1:" << controller_port_ << "\n"
-      << "advertised.listeners=PLAINTEXT://127.0.0.1:" << port_ << "\n"
-      << "controller.listener.names=CONTROLLER\n"
-      << "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+      << "listeners=" << listeners << ",CONTROLLER://127.0.0.1:" << controller_port_ << "\n"
+      << "advertised.listeners=" << listeners << "\n"
+      << "controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n"
+      << "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT" << protocols << "\n"
       << "log.dirs=" << folder_ << "/data\n"
       << "auto.create.topics.enable=false\n"
       << "offsets.topic.replication.factor=1\noffsets.topic.num.partitions=1\n"
@@ -78,6 +87,7 @@ void OwnKafka::WriteConfiguration() {
       << "transaction.state.log.num.partitions=4\n"
       << "transaction.max.timeout.ms=2147483647\n"
       << "group.initial.rebalance.delay.ms=0\n";
+  for (const std::string& setting : options_.settings) out << setting << "\n";
 }
 
 pid_t OwnKafka::Spawn(const std::string& main_class, const std::string& arguments) const {
@@ -104,7 +114,7 @@ bool OwnKafka::Answers() const {
   boost::asio::io_context loop;
   tcp::socket socket(loop);
   boost::system::error_code error;
-  socket.connect({boost::asio::ip::address_v4::loopback(), port_}, error);
+  socket.connect({boost::asio::ip::address_v4::loopback(), ports_.at("PLAINTEXT")}, error);
   return !error;
 }
 

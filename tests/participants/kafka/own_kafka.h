@@ -3,22 +3,39 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace assent::kafka {
+
+// Beside the listener in the clear that every broker has, and that its own traffic takes.
+struct OwnListener {
+  std::string name;      // "BOTH"
+  std::string protocol;  // "SASL_SSL"
+};
+
+struct OwnKafkaOptions {
+  std::vector<OwnListener> listeners;
+  std::vector<std::string> settings;     // further lines of server.properties
+  std::vector<std::string> scram_users;  // "SCRAM-SHA-256=[name=…,password=…]"
+};
 
 // A broker of a test's own, which it may stop: one process, with a data folder that goes with it.
 class OwnKafka {
  public:
   // Java and the jars are those that the environment names (deploy/local.sh).
-  OwnKafka();
+  explicit OwnKafka(OwnKafkaOptions options = {});
   ~OwnKafka();
   OwnKafka(const OwnKafka&) = delete;
   OwnKafka& operator=(const OwnKafka&) = delete;
 
   // Why it does not run; empty where it does.
   const std::string& failure() const { return failure_; }
-  std::string bootstrap_server() const { return "127.0.0.1:" + std::to_string(port_); }
+  // Of a listener; of the one in the clear where none is named.
+  std::string bootstrap_server(const std::string& listener = "PLAINTEXT") const {
+    return "127.0.0.1:" + std::to_string(ports_.at(listener));
+  }
 
   void Start();  // returns when it answers
   void Stop();   // by SIGKILL, as a crash would
@@ -28,10 +45,11 @@ class OwnKafka {
   pid_t Spawn(const std::string& main_class, const std::string& arguments) const;
   bool Answers() const;
 
+  const OwnKafkaOptions options_;
   std::string java_;
   std::string libraries_;
   std::string folder_;
-  std::uint16_t port_ = 0;
+  std::map<std::string, std::uint16_t> ports_;  // by listener
   std::uint16_t controller_port_ = 0;
   pid_t pid_ = -1;
   std::string failure_;

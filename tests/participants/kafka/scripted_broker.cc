@@ -341,6 +341,9 @@ ScriptedBroker::Reply ScriptedBroker::Succeed(const Request& request, std::int16
       const std::string id = ReadInitProducerId(request).transactional_id;
       return {.bytes = ProducerIdAndEpoch(code, producer_id, code == 0 ? epochs_[id]++ : std::int16_t{-1})};
     }
+    case ApiKey::kSaslHandshake:
+    case ApiKey::kSaslAuthenticate:
+      break;  // its clients have nobody to be
     case ApiKey::kAddPartitionsToTxn:
       return {.bytes = AddPartitionsToTxn(request, code)};
     case ApiKey::kEndTxn:

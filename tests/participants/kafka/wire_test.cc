@@ -10,6 +10,7 @@
 #include "participants/kafka/wire/cluster_messages.h"
 #include "participants/kafka/wire/produce_messages.h"
 #include "participants/kafka/wire/record_batch.h"
+#include "participants/kafka/wire/security_messages.h"
 #include "participants/kafka/wire/transaction_messages.h"
 
 namespace assent::kafka::wire {
@@ -119,6 +120,16 @@ TEST(RequestTest, TheOnesOfSeveralVersionsSayWhichInTheirHeader) {
   }
 }
 
+TEST(RequestTest, TheHeaderOfSaslHandshakeHasNoTaggedFields) {
+  EXPECT_EQ(Hex(EncodeFrame(SaslHandshakeRequest{.mechanism = "P"}, 7, "me")),
+            "0000000f"
+            "0011"
+            "0001"
+            "00000007"
+            "00026d65"
+            "000150");
+}
+
 TEST(ResponseTest, APartitionsOwnRefusalIsToldAndNotThatOfItsNeighbours) {
   const std::string bytes = Bytes(
       "00000000"
@@ -160,6 +171,10 @@ TEST(RequestTest, EachHasItsGoldenBytes) {
             "0000ea60"
             "ffffffffffffffff"
             "ffff"
+            "00");
+  EXPECT_EQ(Hex(Encoded(SaslHandshakeRequest{.mechanism = "PLAIN"})), "0005504c41494e");
+  EXPECT_EQ(Hex(Encoded(SaslAuthenticateRequest{.bytes = std::string("\0a", 2)})),
+            "030061"
             "00");
   EXPECT_EQ(Hex(Encoded(AddPartitionsToTxnRequest{
                 .transactional_id = "id", .producer_id = 5, .epoch = 2, .topics = {{"t", {0, 3}}}})),
@@ -415,6 +430,18 @@ std::vector<Sample> Samples() {
              "00"
              "00"),
        [](Decoder& in) { DescribeConfigsResponse::Decode(in); }},
+      {"SaslHandshake",
+       Bytes("0021"
+             "00000001"
+             "0005504c41494e"),
+       [](Decoder& in) { SaslHandshakeResponse::Decode(in); }},
+      {"SaslAuthenticate",
+       Bytes("0000"
+             "00"
+             "030061"
+             "00000000000005dc"
+             "00"),
+       [](Decoder& in) { SaslAuthenticateResponse::Decode(in); }},
       {"InitProducerId",
        Bytes("00000000"
              "0000"
