@@ -35,7 +35,7 @@ Connection::Connection(boost::asio::io_context& loop, const KafkaOptions& option
       transport_(loop, security_, address_.host),
       timer_(loop),
       session_timer_(loop),
-      created_at_(Clock::now()) {}
+      greeting_since_(Clock::now()) {}
 
 // ---- Connecting -----------------------------------------------------------------------------------------------------
 
@@ -127,6 +127,7 @@ void Connection::HearBack(const wire::SaslAuthenticateResponse& answer) {
     session_timer_.async_wait([self = shared_from_this()](const error_code& error) {
       if (error || self->failed()) return;
       self->state_ = State::kGreeting;
+      self->greeting_since_ = Clock::now();
       self->Authenticate();
     });
   }
@@ -257,7 +258,7 @@ void Connection::WatchTime() {
   if (timer_is_set_) return;
   const Clock::time_point due = ready() && !in_flight_.empty()
                                     ? in_flight_.front().sent_at + absl::ToChronoMilliseconds(options_.request_timeout)
-                                    : created_at_ + absl::ToChronoMilliseconds(options_.connect_timeout);
+                                    : greeting_since_ + absl::ToChronoMilliseconds(options_.connect_timeout);
   timer_is_set_ = true;
   timer_.expires_at(due);
   timer_.async_wait([self = shared_from_this()](const error_code& error) {
@@ -269,7 +270,7 @@ void Connection::WatchTime() {
 void Connection::CheckTime() {
   const Clock::time_point now = Clock::now();
   if (!ready()) {
-    if (now - created_at_ >= absl::ToChronoMilliseconds(options_.connect_timeout)) {
+    if (now - greeting_since_ >= absl::ToChronoMilliseconds(options_.connect_timeout)) {
       return Fail(
           absl::StrCat("not connected within connect_timeout = ", absl::FormatDuration(options_.connect_timeout)));
     }

@@ -154,7 +154,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer session_timer_;  // until the broker wants to be told again who we are
   bool timer_is_set_ = false;
-  const std::chrono::steady_clock::time_point created_at_;
+  std::chrono::steady_clock::time_point greeting_since_;  // or connecting
 
   wire::ApiVersionsResponse versions_;
   std::unique_ptr<SaslClient> sasl_;  // while it greets

@@ -168,10 +168,15 @@ TEST_F(SecurityTest, APasswordFromTheEnvironment) {
 TEST_F(SecurityTest, TheBrokerIsToldAgainWhoWeAreBeforeItWantsToKnow) {
   PlainKafka judge(broker_->kafka->bootstrap_server());
   const std::string topic = judge.CreateTopic(1);
-  ParticipantUnderTest process(Sasl("CLEAR", "SCRAM-SHA-256"), {});
+  KafkaOptions options = Sasl("CLEAR", "SCRAM-SHA-256");
+  options.connect_timeout = absl::Seconds(1);  // of each time, not of the connection's whole life
+  options.request_timeout = absl::Seconds(1);
+  ParticipantUnderTest process(options, {});
   process.Start();
   ASSERT_TRUE(process.RunUntil([&] { return process.times_available() > 0; }));
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(4);
+  process.RunUntil([] { return false; }, std::chrono::seconds(4));  // idle
+  EXPECT_EQ(process.times_available(), 1) << process->health().message;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(3);
   std::size_t written = 0;
   for (; std::chrono::steady_clock::now() < end; ++written) {
     ASSERT_EQ(WriteOne(process, topic).kind, Finish::Kind::kDone);
