@@ -90,8 +90,8 @@ PlainKafka::PlainKafka(std::string bootstrap_server) : bootstrap_server_(std::mo
   rd_kafka_poll_set_consumer(client_);
 }
 
-// The client is left to the end of the process: librdkafka 2.0.2 may wait for ever in rd_kafka_destroy(), for the thread
-// of a broker whose client has seen topics deleted.
+// The client is left to the end of the process: librdkafka 2.0.2 may wait for ever in rd_kafka_destroy(), for the
+// thread of a broker whose client has seen topics deleted.
 PlainKafka::~PlainKafka() = default;
 
 std::string PlainKafka::CreateTopic(int partitions, const Settings& settings) {
