@@ -175,7 +175,8 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
       return fits.ok() ? RunSubmit(std::move(request), hash, std::move(answer)) : answer(NothingDone(fits));
     }
     const absl::Status same = CheckSameRequest(request.request_id(), hash, running.get(), ended);
-    if (!same.ok()) return answer(NothingDone(same));
+    // Not NothingDone(): the first request under the id may have committed, and this caller may have meant that one.
+    if (!same.ok()) return answer(same);
     if (running) return AnswerSubmit(running, request.wait(), std::move(answer));
     if (ended->outcome != v1::COMMITTED) return answer(StatusOfEnded(*ended));
     auto response = CommittedResponse<v1::SubmitResponse>(*ended);

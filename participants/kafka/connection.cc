@@ -140,21 +140,24 @@ void Connection::SendFirst(const First& request, std::function<void(const typena
   auto answered = [done = std::move(done)](Answer<typename First::Response> answer) {
     if (answer.delivery == Delivery::kAnswered) done(answer.response);  // otherwise Fail() has said so, or will
   };
+  const std::int32_t correlation_id = TakeCorrelationId();
   Request first{.key = First::kKey,
-                .correlation_id = next_correlation_id_,
-                .frame = wire::EncodeFrame(request, next_correlation_id_, client_id_),
+                .correlation_id = correlation_id,
+                .frame = wire::EncodeFrame(request, correlation_id, client_id_),
                 .done = Decoding<First>(wire::VersionOf(request), std::move(answered))};
-  ++next_correlation_id_;
   queued_.push_front(std::move(first));
-  greetings_to_send_ = 1;
+  greeting_waits_ = true;
   Flush();
 }
 
 // ---- Sending --------------------------------------------------------------------------------------------------------
 
+std::int32_t Connection::TakeCorrelationId() {
+  return std::exchange(next_correlation_id_, next_correlation_id_ == INT32_MAX ? 1 : next_correlation_id_ + 1);
+}
+
 void Connection::Send(wire::ApiKey key, std::string frame, RawDone done) {
-  const std::int32_t correlation_id = next_correlation_id_;
-  next_correlation_id_ = next_correlation_id_ == INT32_MAX ? 1 : next_correlation_id_ + 1;
+  const std::int32_t correlation_id = TakeCorrelationId();
   if (failed()) {
     done(Delivery::kNotSent, "the connection has ended");
     return;
@@ -173,7 +176,7 @@ void Connection::Flush() {
   const Clock::time_point now = Clock::now();
   while (!queued_.empty() && in_flight_.size() < options_.max_in_flight) {
     // Nothing is sent behind a greeting before it is answered.
-    if (!ready() && std::exchange(greetings_to_send_, 0) == 0) break;
+    if (!ready() && !std::exchange(greeting_waits_, false)) break;
     Request& request = queued_.front();
     writing_.push_back(std::move(request.frame));
     request.sent_at = now;

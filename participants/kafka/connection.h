@@ -123,6 +123,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     };
   }
 
+  std::int32_t TakeCorrelationId();
   void Send(wire::ApiKey key, std::string frame, RawDone done);
   void BeginTls();
   void Greet();
@@ -133,7 +134,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   template <typename First>
   void SendFirst(const First& request, std::function<void(const typename First::Response&)> done);
   void Flush();
-  void Written();
   void Read();
   std::string WhyEnded(const boost::system::error_code& error) const;
   void TakeFrames();
@@ -159,8 +159,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   wire::ApiVersionsResponse versions_;
   std::unique_ptr<SaslClient> sasl_;  // while it greets
   bool was_ready_ = false;
-  bool answered_any_ = false;  // requests of ours, after it was ready
-  int greetings_to_send_ = 0;  // 0 or 1
+  bool answered_any_ = false;    // requests of ours, after it was ready
+  bool greeting_waits_ = false;  // at the front of the queue
   std::int32_t next_correlation_id_ = 1;
   std::deque<Request> queued_;
   std::deque<Request> in_flight_;

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/integration/assentd_process.h"
+#include "tests/integration/await.h"
 #include "tests/integration/caller.h"
 #include "tests/integration/topic.h"
 
@@ -50,6 +51,8 @@ class BadInputTest : public testing::Test {
     EXPECT_TRUE(submitted.ok()) << submitted.message();
     EXPECT_THAT(database_->Column("SELECT id FROM orders ORDER BY id"), testing::Contains("4711"));
     EXPECT_EQ(database_->Value("SELECT count(*) FROM orders"), absl::StrCat(committed_ + 1));
+    // EndTxn is answered before its markers are in the topic.
+    EXPECT_TRUE(Await([] { return topic_->IsStable(); })) << "a Kafka transaction is still open";
     EXPECT_EQ(topic_->ReadCommitted().size(), records_before_ + published_ + 1);
     EXPECT_THAT(database_->Prepared(), testing::IsEmpty());
   }

@@ -8,21 +8,10 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
+#include "tests/integration/await.h"
 
 namespace assent::integration {
 namespace {
-
-constexpr auto kPatience = std::chrono::seconds(60);
-
-template <typename Condition>
-bool Await(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return true;
-}
 
 std::multiset<std::string> AsSet(const std::vector<std::string>& ids) { return {ids.begin(), ids.end()}; }
 

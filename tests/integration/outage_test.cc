@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "tests/integration/assentd_process.h"
+#include "tests/integration/await.h"
 #include "tests/integration/caller.h"
 #include "tests/integration/load.h"
 #include "tests/integration/own_servers.h"
@@ -19,18 +20,6 @@ namespace {
 
 using grpc::StatusCode;
 using testing::HasSubstr;
-
-constexpr auto kPatience = std::chrono::seconds(60);
-
-template <typename Condition>
-bool Await(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return true;
-}
 
 class OutageTest : public testing::Test {
  protected:
