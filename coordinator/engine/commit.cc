@@ -156,24 +156,15 @@ absl::Status Shard::CheckSubmit(v1::SubmitRequest& request) const {
 }
 
 void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer) {
-  absl::Status valid = CheckNew(request.request_id(), request.timeout(), request.labels(), request.has_first_attempt(),
-                                request.first_attempt());
-  if (request.request_id().empty()) {
-    if (valid.ok()) valid = CheckSubmit(request);
-    if (!valid.ok()) return answer(NothingDone(valid));
-    return RunSubmit(std::move(request), "", std::move(answer));
-  }
-  if (!valid.ok()) return answer(NothingDone(valid));
+  if (request.request_id().empty()) return RunSubmit(std::move(request), "", std::move(answer));
+  if (const absl::Status named = CheckRequestId(request.request_id()); !named.ok()) return answer(NothingDone(named));
   std::string hash = HashOfRequest(request);
   const std::string request_id = request.request_id();
   ResolveRequest(request_id, [this, request = std::move(request), hash = std::move(hash),
                               answer = std::move(answer)](auto known) mutable {
     if (!known.ok()) return answer(known.status());
     auto& [running, ended] = *known;
-    if (!running && !ended) {
-      const absl::Status fits = CheckSubmit(request);
-      return fits.ok() ? RunSubmit(std::move(request), hash, std::move(answer)) : answer(NothingDone(fits));
-    }
+    if (!running && !ended) return RunSubmit(std::move(request), hash, std::move(answer));
     const absl::Status same = CheckSameRequest(request.request_id(), hash, running.get(), ended);
     // Not NothingDone(): the first request under the id may have committed, and this caller may have meant that one.
     if (!same.ok()) return answer(same);
@@ -185,8 +176,12 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
   });
 }
 
+// Only a request that nothing is known of is checked, and told that nothing was done: bounds may have been wider when
+// the same one was carried out.
 void Shard::RunSubmit(v1::SubmitRequest request, const std::string& request_hash, Answer<v1::SubmitResponse> answer) {
-  if (const absl::Status room = CheckRoom(); !room.ok()) return answer(NothingDone(room));
+  absl::Status taken = CheckNew(request);
+  if (taken.ok()) taken = CheckSubmit(request);
+  if (!taken.ok()) return answer(NothingDone(taken));
   const TransactionPtr transaction = Create(request.request_id(), request_hash, request.timeout(), request.labels());
   transaction->is_submit = true;
   for (const v1::SubmitBranch& branch : request.branches()) {

@@ -124,44 +124,49 @@ void Runner::Execute(const TransactionPtr& transaction, std::uint32_t branch, st
   Feed(transaction, protocol::WorkStarted{branch});
   run.participant->Execute(transaction->Branch(branch), std::move(operation),
                            [this, transaction, branch, number](ExecuteOutcome outcome) {
-                             const bool is_too_large = !ReplyFits(*transaction, outcome);
-                             if (is_too_large) outcome = TooLargeReply(options_.max_reply_bytes);
-                             const bool ok = outcome.ok;
-                             outcome.error.message = Shortened(std::move(outcome.error.message), kMaxReasonBytes);
-                             v1::TransactionFailure failure;
-                             if (!ok)
-                               failure = FailureOfBranch(transaction->id, transaction->branches[branch], outcome.error);
-                             OperationSlot& slot = transaction->branches[branch].operations[number];
-                             StoreReply(*transaction, slot, std::move(outcome));
-                             auto waiters = std::exchange(slot.waiters, {});
-                             for (auto& waiter : waiters) waiter(slot.outcome);
-                             // The branch takes the work for done, and would vote yes.
-                             if (is_too_large) FeedFailure(transaction, protocol::AbortAsked{}, failure);
-                             if (ok || transaction->state.phase != Phase::kPreparing) {
-                               Feed(transaction, protocol::WorkReturned{branch, ok});
-                             } else {
-                               FeedFailure(transaction, protocol::WorkReturned{branch, ok}, std::move(failure));
-                             }
+                             HandleOutcome(transaction, branch, number, std::move(outcome));
                            });
 }
 
-bool Runner::ReplyFits(Transaction& transaction, const ExecuteOutcome& outcome) const {
-  const std::uint64_t bytes = outcome.ok ? outcome.result.ByteSizeLong() + kFramingBytes : 0;
-  transaction.submit_reply_bytes += bytes;
-  const std::uint64_t of_reply = transaction.is_submit ? transaction.submit_reply_bytes : bytes;
+void Runner::HandleOutcome(const TransactionPtr& transaction, std::uint32_t branch, std::size_t number,
+                           ExecuteOutcome outcome) {
+  const BranchRun& run = transaction->branches[branch];
+  OperationSlot& slot = transaction->branches[branch].operations[number];
+  slot.outcome = std::move(outcome);
+  const bool fits = !slot.outcome.ok || CountReply(*transaction, slot);
+  if (!fits) {
+    slot.outcome = TooLargeReply(options_.max_reply_bytes);
+    slot.result_bytes = 0;
+  }
+  slot.outcome.error.message = Shortened(std::move(slot.outcome.error.message), kMaxReasonBytes);
+  const bool ok = slot.outcome.ok;
+  v1::TransactionFailure failure;
+  if (!ok) failure = FailureOfBranch(transaction->id, run, slot.outcome.error);
+  KeepReply(*transaction, slot);
+  auto waiters = std::exchange(slot.waiters, {});
+  for (auto& waiter : waiters) waiter(slot.outcome);
+  // The branch takes the work for done, and would vote yes.
+  if (!fits) FeedFailure(transaction, protocol::AbortAsked{}, failure);
+  if (ok || transaction->state.phase != Phase::kPreparing) return Feed(transaction, protocol::WorkReturned{branch, ok});
+  FeedFailure(transaction, protocol::WorkReturned{branch, ok}, std::move(failure));
+}
+
+bool Runner::CountReply(Transaction& transaction, OperationSlot& slot) const {
+  slot.result_bytes = slot.outcome.result.ByteSizeLong();
+  const std::uint64_t framed = slot.result_bytes + kFramingBytes;
+  transaction.submit_reply_bytes += framed;
+  const std::uint64_t of_reply = transaction.is_submit ? transaction.submit_reply_bytes : framed;
   return of_reply + kReplyRestBytes <= options_.max_reply_bytes;
 }
 
-void Runner::StoreReply(Transaction& transaction, OperationSlot& slot, ExecuteOutcome outcome) {
-  slot.outcome = std::move(outcome);
+void Runner::KeepReply(Transaction& transaction, OperationSlot& slot) {
   slot.completed = true;
-  transaction.stored_reply_bytes += slot.outcome.result.ByteSizeLong();
-  if (transaction.stored_reply_bytes <= options_.max_stored_reply_bytes) return;
+  transaction.stored_reply_bytes += slot.result_bytes;
   for (BranchRun& branch : transaction.branches) {
     for (OperationSlot& old : branch.operations) {
       if (transaction.stored_reply_bytes <= options_.max_stored_reply_bytes) return;
       if (&old == &slot || !old.completed || old.dropped) continue;
-      transaction.stored_reply_bytes -= old.outcome.result.ByteSizeLong();
+      transaction.stored_reply_bytes -= old.result_bytes;
       old.outcome.result.Clear();
       old.dropped = true;
     }

@@ -40,6 +40,12 @@ class Runner {
 
  private:
   void Do(const TransactionPtr& transaction, const protocol::Action& action);
+  void HandleOutcome(const TransactionPtr& transaction, std::uint32_t branch, std::size_t number,
+                     ExecuteOutcome outcome);
+  // Counts the slot's result. Whether the reply that carries it is one that callers take.
+  bool CountReply(Transaction& transaction, OperationSlot& slot) const;
+  // Keeps the slot's outcome for repeats; the oldest results give way to the bound.
+  void KeepReply(Transaction& transaction, OperationSlot& slot);
   void PrepareBranch(const TransactionPtr& transaction, std::uint32_t branch);
   void HandleVote(const TransactionPtr& transaction, std::uint32_t branch, Vote vote);
   void FinishBranch(const TransactionPtr& transaction, std::uint32_t branch);
@@ -48,8 +54,6 @@ class Runner {
   void WriteDecision(const TransactionPtr& transaction, v1::Outcome outcome);
   void Reach(const TransactionPtr& transaction, Milestone milestone);
   void RunWaiters(const TransactionPtr& transaction);
-  bool ReplyFits(Transaction& transaction, const ExecuteOutcome& outcome) const;
-  void StoreReply(Transaction& transaction, OperationSlot& slot, ExecuteOutcome outcome);
   absl::Duration RetryDelay(int attempts);
 
   const EngineOptions& options_;

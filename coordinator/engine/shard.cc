@@ -245,38 +245,45 @@ absl::Status Shard::CheckRequestId(std::string_view request_id) {
 
 // ---- Begin and Enlist -----------------------------------------------------------------------------------------------
 
-absl::Status Shard::CheckNew(std::string_view request_id, const google::protobuf::Duration& timeout,
-                             const google::protobuf::Map<std::string, std::string>& labels, bool has_first_attempt,
-                             const google::protobuf::Timestamp& first_attempt) const {
-  if (absl::Status named = CheckRequestId(request_id); !named.ok()) return named;
-  const absl::Duration asked = ToDuration(timeout);
+template <typename Request>
+absl::Status Shard::CheckNew(const Request& request) const {
+  const absl::Duration asked = ToDuration(request.timeout());
   if (asked < absl::ZeroDuration() || asked > options_.max_timeout) {
     return absl::InvalidArgumentError(
         absl::StrCat("timeout is ", absl::FormatDuration(asked),
                      "; it must be between 0 (the default) and transactions.max_timeout = ",
                      absl::FormatDuration(options_.max_timeout)));
   }
-  if (labels.size() > static_cast<std::size_t>(kMaxLabels)) {
-    return absl::InvalidArgumentError(absl::StrCat(labels.size(), " labels are more than the ", kMaxLabels, " taken"));
+  if (request.labels().size() > static_cast<std::size_t>(kMaxLabels)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(request.labels().size(), " labels are more than the ", kMaxLabels, " taken"));
   }
-  for (const auto& [key, value] : labels) {
+  for (const auto& [key, value] : request.labels()) {
     if (key.size() + value.size() > kMaxLabelBytes) {
       return absl::InvalidArgumentError(
           absl::StrCat("label \"", key.substr(0, 64), "\" has more than ", kMaxLabelBytes, " bytes with its value"));
     }
   }
-  if (has_first_attempt && !request_id.empty() && ToTime(first_attempt) < log_.requests_forgotten_before()) {
+  if (request.has_first_attempt() && !request.request_id().empty() &&
+      ToTime(request.first_attempt()) < log_.requests_forgotten_before()) {
     v1::TransactionFailure failure;
     failure.set_outcome(v1::FORGOTTEN);
     failure.set_reason(
-        absl::StrCat("request \"", std::string(request_id), "\" was first made at ",
-                     absl::FormatTime(ToTime(first_attempt), absl::UTCTimeZone()),
+        absl::StrCat("request \"", request.request_id(), "\" was first made at ",
+                     absl::FormatTime(ToTime(request.first_attempt()), absl::UTCTimeZone()),
                      ", before the oldest outcome that is kept: whether it was carried out is forgotten, "
                      "and it is not run again"));
     return WithFailure(absl::StatusCode::kNotFound, failure);
   }
-  return absl::OkStatus();
+  const std::size_t bound = std::max<std::size_t>(1, options_.max_open / place_.count);
+  if (transactions_.size() < bound) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(transactions_.size(), " transactions are open in shard ", place_.index,
+                   ", its share of transactions.max_open = ", options_.max_open, "; finish some, or raise it"));
 }
+
+template absl::Status Shard::CheckNew(const v1::BeginRequest&) const;
+template absl::Status Shard::CheckNew(const v1::SubmitRequest&) const;
 
 TransactionPtr Shard::Create(const std::string& request_id, const std::string& request_hash,
                              const google::protobuf::Duration& timeout,
@@ -321,18 +328,8 @@ v1::TransactionFailure Shard::FailureAtDeadline(const Transaction& transaction, 
   return failure;
 }
 
-absl::Status Shard::CheckRoom() const {
-  const std::size_t bound = std::max<std::size_t>(1, options_.max_open / place_.count);
-  if (transactions_.size() < bound) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat(transactions_.size(), " transactions are open in shard ", place_.index,
-                   ", its share of transactions.max_open = ", options_.max_open, "; finish some, or raise it"));
-}
-
 void Shard::Begin(v1::BeginRequest request, Answer<v1::BeginResponse> answer) {
-  const absl::Status valid = CheckNew(request.request_id(), request.timeout(), request.labels(),
-                                      request.has_first_attempt(), request.first_attempt());
-  if (!valid.ok()) return answer(valid);
+  if (const absl::Status named = CheckRequestId(request.request_id()); !named.ok()) return answer(named);
   const auto describe = [](const v1::TransactionDescription& description) {
     v1::BeginResponse response;
     response.set_txn_id(description.txn_id());
@@ -342,7 +339,7 @@ void Shard::Begin(v1::BeginRequest request, Answer<v1::BeginResponse> answer) {
   };
   const auto create = [this, describe](const v1::BeginRequest& begin, const std::string& hash,
                                        Answer<v1::BeginResponse> reply) {
-    if (const absl::Status room = CheckRoom(); !room.ok()) return reply(room);
+    if (const absl::Status taken = CheckNew(begin); !taken.ok()) return reply(taken);
     reply(describe(assent::Describe(*Create(begin.request_id(), hash, begin.timeout(), begin.labels()))));
   };
   if (request.request_id().empty()) return create(request, "", std::move(answer));

@@ -112,11 +112,10 @@ class Shard {
 
   // Making.
   static absl::Status CheckRequestId(std::string_view request_id);
-  absl::Status CheckNew(std::string_view request_id, const google::protobuf::Duration& timeout,
-                        const google::protobuf::Map<std::string, std::string>& labels, bool has_first_attempt,
-                        const google::protobuf::Timestamp& first_attempt) const;
+  // Of a request that nothing is known of yet: what it asks for, that it is not forgotten, and that there is room.
+  template <typename Request>
+  absl::Status CheckNew(const Request& request) const;
   v1::TransactionFailure FailureAtDeadline(const Transaction& transaction, absl::Duration allowed) const;
-  absl::Status CheckRoom() const;
   absl::Status CheckSameRequest(const std::string& request_id, const std::string& hash, const Transaction* running,
                                 const std::optional<EndedTransaction>& ended) const;
   absl::Status CheckBranch(const std::string& participant, const std::string& branch) const;

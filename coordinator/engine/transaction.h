@@ -24,6 +24,7 @@ struct OperationSlot {
   bool completed = false;
   bool dropped = false;  // its stored answer gave way to the bound
   ExecuteOutcome outcome;
+  std::uint64_t result_bytes = 0;  // of outcome.result, as it came
   std::vector<absl::AnyInvocable<void(const ExecuteOutcome&)>> waiters;
 };
 

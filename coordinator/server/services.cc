@@ -16,27 +16,22 @@ absl::Status TooLarge(std::uint64_t bytes, std::uint64_t max_request_bytes) {
       "; send less work in one transaction, or raise that option of assentd"));
 }
 
-// Of a Submit: also what became of it.
-template <typename Request>
-absl::Status Refusal(const absl::Status& status) {
-  return std::is_same_v<Request, v1::SubmitRequest> ? NothingDone(status) : status;
-}
-
 // Parses a request and hands it to one of the engine's calls.
 template <typename Request, typename Response>
 raw::Reactor* ParseAndHand(const ServiceSurroundings& env, void (Engine::*method)(Request, Reply<Response>),
                            const raw::Bytes* bytes, raw::Bytes* response) {
-  if (bytes->Length() > env.max_request_bytes) {
-    return Refuse<Response>(Refusal<Request>(TooLarge(bytes->Length(), env.max_request_bytes)), response);
+  // A Submit may repeat one that was carried out under a wider bound: the engine looks for that first.
+  constexpr bool kIsSubmit = std::is_same_v<Request, v1::SubmitRequest>;
+  if (!kIsSubmit && bytes->Length() > env.max_request_bytes) {
+    return Refuse<Response>(TooLarge(bytes->Length(), env.max_request_bytes), response);
   }
   Request request;
   raw::Bytes readable(*bytes);  // shares the bytes; reading consumes its hold on them
   if (!grpc::SerializationTraits<Request>::Deserialize(&readable, &request).ok()) {
-    return Refuse<Response>(
-        Refusal<Request>(absl::InvalidArgumentError(absl::StrCat(
-            "the request is no valid ", std::string(Request::descriptor()->full_name()),
-            ": a string field holds bytes that are not UTF-8 (send those as bytes), or the message is malformed"))),
-        response);
+    const absl::Status malformed = absl::InvalidArgumentError(absl::StrCat(
+        "the request is no valid ", std::string(Request::descriptor()->full_name()),
+        ": a string field holds bytes that are not UTF-8 (send those as bytes), or the message is malformed"));
+    return Refuse<Response>(kIsSubmit ? NothingDone(malformed) : malformed, response);
   }
   return Hand(env.calls, env.engine, method, std::move(request), response);
 }

@@ -360,6 +360,21 @@ TEST_F(ShardTest, ASubmitThatIsRefusedSaysThatNothingWasDone) {
       << "the first one has committed: a caller who repeats it with a slip must not take it for rolled back";
 }
 
+TEST_F(ShardTest, ARepeatedSubmitIsAnsweredAlsoWhereBoundsWouldRefuseItNow) {
+  v1::SubmitRequest request = CoordinatorUnderTest::SubmitBoth("r1");
+  request.mutable_timeout()->set_seconds(10);
+  const auto first = t.Call(&Shard::Submit, request);
+  ASSERT_TRUE((*first)->ok());
+  t.options.max_timeout = absl::Seconds(1);
+  t.options.max_request_bytes = 1;
+  t.options.max_branches = 1;
+  const auto repeat = t.Call(&Shard::Submit, request);
+  ASSERT_TRUE((*repeat)->ok()) << (*repeat)->status();
+  EXPECT_EQ((*repeat)->value().txn_id(), (*first)->value().txn_id());
+  const auto other = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r2"));
+  EXPECT_EQ(FailureOf((*other)->status()).outcome(), v1::ABORTED) << (*other)->status();
+}
+
 TEST_F(ShardTest, WhatIsKeptOfAbortsAndErrorsIsBounded) {
   v1::AbortRequest long_id;
   long_id.set_request_id(std::string(129, 'x'));
