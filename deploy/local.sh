@@ -275,11 +275,15 @@ stop_server() {
   end_process "$dir/$server.pid" "$signal"
 }
 
-# At once, their data is not needed any more. A postmaster that is killed would leave its shared memory behind; by SIGQUIT
-# it ends without a checkpoint.
+# At once. A postmaster that is killed would leave its shared memory behind; by SIGQUIT it ends without a checkpoint.
 kill_servers() {
-  stop_server postgres QUIT
-  stop_server kafka KILL
+  local server
+  for server in "$@"; do
+    case "$server" in
+      postgres) stop_server postgres QUIT ;;
+      kafka) stop_server kafka KILL ;;
+    esac
+  done
 }
 
 check_server_name() {
@@ -330,7 +334,7 @@ start_missing() {
   fi
   say "starting ${missing[*]} in $dir"
   # Each in a process group of its own, so that an interruption ends it with whatever it waits in.
-  trap 'for job in "${jobs[@]}"; do kill -TERM -- "-$job" 2>/dev/null || true; done; kill_servers; exit 130' INT TERM
+  trap 'for job in "${jobs[@]}"; do kill -TERM -- "-$job" 2>/dev/null || true; done; kill_servers "${missing[@]}"; exit 130' INT TERM
   set -m
   for server in "${missing[@]}"; do
     (start_"$server") &
@@ -341,7 +345,7 @@ start_missing() {
     wait "$job" || failed=true
   done
   trap - INT TERM
-  ! $failed || { kill_servers && exit 1; }
+  ! $failed || { kill_servers "${missing[@]}" && exit 1; }
 }
 
 say_where() {
@@ -349,7 +353,7 @@ say_where() {
 }
 
 destroy() {
-  kill_servers
+  kill_servers postgres kafka
   await_no_backend "$(readlink -f "$dir/postgres")/data"
   [[ ! -L "$dir/postgres" ]] || rm -rf "$(readlink -f "$dir/postgres")"
   rm -rf "$dir" "$dir.lock"
