@@ -39,7 +39,7 @@ const char* Name(Outcome outcome) {
 
 Outcome FromProto(v1::Outcome outcome) {
   if (outcome == v1::COMMITTED) return Outcome::kCommitted;
-  return outcome == v1::ABORTED ? Outcome::kAborted : Outcome::kUnknown;
+  return outcome == v1::ABORTED || outcome == v1::REFUSED ? Outcome::kAborted : Outcome::kUnknown;
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {

@@ -37,14 +37,13 @@ inline absl::Status WithFailure(absl::StatusCode code, const v1::TransactionFail
   return status;
 }
 
-// A Submit that was refused before anything was done: for its caller, the same as rolled back. A status that says more
-// already is left as it is.
-inline absl::Status NothingDone(const absl::Status& refused) {
+// Of a Submit that was refused before anything was done. A status that says more already is left as it is.
+inline absl::Status NothingDone(const absl::Status& refused, bool retryable = false) {
   if (refused.GetPayload(kFailureUrl)) return refused;
   v1::TransactionFailure failure;
-  failure.set_outcome(v1::ABORTED);
+  failure.set_outcome(v1::REFUSED);
   failure.set_reason(std::string(refused.message()));
-  failure.set_retryable(absl::IsResourceExhausted(refused));
+  failure.set_retryable(retryable || absl::IsUnavailable(refused));
   return WithFailure(refused.code(), failure);
 }
 

@@ -18,7 +18,7 @@ Milestone MilestoneOf(v1::Wait wait) {
       return Milestone::kDecided;
     case v1::COMPLETED:
       return Milestone::kCompleted;
-    default:  // an open enum: later clients may know more values
+    default:
       return Milestone::kDatabasesCommitted;
   }
 }
@@ -53,11 +53,25 @@ v1::AbortResponse AbortedResponse(const TxnId& id) {
   return response;
 }
 
+absl::Status TooLateToAbort(const TxnId& id) {
+  v1::TransactionFailure failure;
+  failure.set_txn_id(id.ToString());
+  failure.set_outcome(v1::COMMITTED);
+  failure.set_reason(absl::StrCat("transaction ", id.ToString(), " is committed, and can no longer be aborted"));
+  return WithFailure(absl::StatusCode::kFailedPrecondition, failure);
+}
+
+absl::Status CheckWait(v1::Wait wait) {
+  if (v1::Wait_IsValid(wait)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("wait ", wait, " is none that this coordinator knows"));
+}
+
 }  // namespace
 
 // ---- Commit ---------------------------------------------------------------------------------------------------------
 
 void Shard::Commit(v1::CommitRequest request, Answer<v1::CommitResponse> answer) {
+  if (const absl::Status known = CheckWait(request.wait()); !known.ok()) return answer(known);
   const std::string txn_id = request.txn_id();
   WithTransaction(
       txn_id, std::move(answer),
@@ -106,14 +120,12 @@ void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
                 reason.empty() ? "the caller asked for it" : absl::StrCat("the caller asked for it: ", reason)));
     runner_.WhenReached(transaction, Milestone::kDecided, [this, transaction, reply = std::move(reply)]() mutable {
       if (transaction->aborted) return reply(AbortedResponse(transaction->id));
-      reply(WithFailure(absl::StatusCode::kFailedPrecondition,
-                        Failure(*transaction, v1::COMMITTED,
-                                absl::StrCat("transaction ", transaction->id.ToString(),
-                                             " is decided: it commits, and can no longer be aborted"))));
+      reply(TooLateToAbort(transaction->id));
     });
   };
   const auto if_ended = [](EndedTransaction ended, Answer<v1::AbortResponse> reply) {
     if (ended.outcome == v1::ABORTED) return reply(AbortedResponse(ended.id));
+    if (ended.outcome == v1::COMMITTED) return reply(TooLateToAbort(ended.id));
     reply(StatusOfEnded(ended));
   };
   if (request.id_case() == v1::AbortRequest::kTxnId) {
@@ -134,15 +146,11 @@ void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
 // ---- Submit ---------------------------------------------------------------------------------------------------------
 
 absl::Status Shard::CheckSubmit(v1::SubmitRequest& request) const {
-  if (request.ByteSizeLong() > options_.max_request_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the request has ", request.ByteSizeLong(),
-                     " bytes, more than transactions.max_request_bytes = ", options_.max_request_bytes));
-  }
   if (static_cast<std::uint32_t>(request.branches_size()) > options_.max_branches) {
     return absl::ResourceExhaustedError(absl::StrCat(
         request.branches_size(), " branches are more than transactions.max_branches = ", options_.max_branches));
   }
+  if (absl::Status known = CheckWait(request.wait()); !known.ok()) return known;
   absl::flat_hash_set<std::string> names;
   for (v1::SubmitBranch& branch : *request.mutable_branches()) {
     if (branch.branch().empty()) branch.set_branch(branch.participant());
@@ -176,12 +184,21 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
   });
 }
 
+void Shard::RefuseSubmit(const std::string& request_id, const absl::Status& why, Answer<v1::SubmitResponse> answer) {
+  if (request_id.empty() || !CheckRequestId(request_id).ok()) return answer(NothingDone(why));
+  ResolveRequest(request_id, [why, answer = std::move(answer)](auto known) mutable {
+    if (!known.ok()) return answer(known.status());
+    answer(known->running || known->ended ? why : NothingDone(why));
+  });
+}
+
 // Only a request that nothing is known of is checked, and told that nothing was done: bounds may have been wider when
 // the same one was carried out.
 void Shard::RunSubmit(v1::SubmitRequest request, const std::string& request_hash, Answer<v1::SubmitResponse> answer) {
   absl::Status taken = CheckNew(request);
   if (taken.ok()) taken = CheckSubmit(request);
   if (!taken.ok()) return answer(NothingDone(taken));
+  if (const absl::Status room = CheckRoom(); !room.ok()) return answer(NothingDone(room, /*retryable=*/true));
   const TransactionPtr transaction = Create(request.request_id(), request_hash, request.timeout(), request.labels());
   transaction->is_submit = true;
   for (const v1::SubmitBranch& branch : request.branches()) {
@@ -191,8 +208,9 @@ void Shard::RunSubmit(v1::SubmitRequest request, const std::string& request_hash
     transaction->state.abort_is_recorded = false;
     requests_.erase(transaction->request_id);
     transaction->request_id.clear();
-    v1::TransactionFailure failure = Failure(*transaction, v1::ABORTED, std::string(added.message()));
+    v1::TransactionFailure failure = Failure(*transaction, v1::REFUSED, std::string(added.message()));
     failure.set_branch(branch.branch());
+    failure.set_retryable(absl::IsResourceExhausted(added));
     runner_.FeedFailure(transaction, protocol::AbortAsked{}, failure);
     return answer(WithFailure(added.code(), failure));
   }

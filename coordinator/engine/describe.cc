@@ -56,6 +56,7 @@ v1::TransactionDescription Describe(const Transaction& transaction) {
     branch.set_waits_for(run.waits_for);
     branch.set_attempts(run.attempts);
     branch.set_heuristic(transaction.state.branches[i].phase == protocol::BranchPhase::kHeuristic);
+    branch.set_repaired(run.is_repaired);
   }
   if (!transaction.failure.reason().empty()) *description.mutable_failure() = transaction.failure;
   return description;
@@ -78,6 +79,7 @@ v1::TransactionDescription Describe(const EndedTransaction& ended) {
     branch.set_participant(known.participant_name);
     branch.set_state(std::string(protocol::Name(known.is_heuristic ? protocol::BranchPhase::kHeuristic : as_decided)));
     branch.set_heuristic(known.is_heuristic);
+    branch.set_repaired(known.is_repaired);
   }
   return description;
 }

@@ -81,6 +81,14 @@ class ShardedEngine final : public Engine {
     const std::uint32_t shard = ShardOfNew(request.request_id());
     Post(shard, &Shard::Submit, std::move(request), std::move(reply));
   }
+  void RefuseSubmit(std::string request_id, absl::Status why, Reply<v1::SubmitResponse> reply) override {
+    const std::uint32_t shard = ShardOfNew(request_id);
+    ShardThread& thread = *shards_[shard];
+    thread.scheduler->Post([s = thread.shard.get(), request_id = std::move(request_id), why = std::move(why),
+                            answer = Answer<v1::SubmitResponse>(std::move(reply))]() mutable {
+      s->RefuseSubmit(request_id, why, std::move(answer));
+    });
+  }
   void Enlist(v1::EnlistRequest request, Reply<v1::EnlistResponse> reply) override {
     PostByTxn(&Shard::Enlist, std::move(request), std::move(reply));
   }
@@ -233,8 +241,10 @@ absl::Status ShardedEngine::CheckIdentity(absl::Duration patience) {
                               [&] { return result->participants.size() == participants; });
     if (result->participants.size() == participants || clock_.Monotonic() > deadline) break;
   }
+  absl::flat_hash_set<std::string> checked;
   {
     const std::lock_guard lock(result->mutex);
+    checked = result->participants;
     if (!result->foreign.empty()) {
       return absl::FailedPreconditionError(absl::StrCat(
           "another decision log works, or worked, under the name of this coordinator, \"",
@@ -246,7 +256,7 @@ absl::Status ShardedEngine::CheckIdentity(absl::Duration patience) {
     }
   }
   for (const auto& thread : shards_) {
-    thread->scheduler->Post([shard = thread->shard.get()] { shard->StartSweeping(); });
+    thread->scheduler->Post([shard = thread->shard.get(), checked] { shard->TakeOver(checked); });
   }
   return absl::OkStatus();
 }

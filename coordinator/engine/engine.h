@@ -27,6 +27,7 @@ struct EngineOptions {
   std::uint32_t max_open = 100'000;                    // transactions, in all shards; more are RESOURCE_EXHAUSTED
   std::uint32_t max_branches = 64;                     // a transaction
   std::uint64_t max_request_bytes = 16ull << 20;       // the work of one transaction
+  std::uint32_t max_operations = 100'000;              // the same, with each run of a statement
   std::uint64_t max_reply_bytes = 4ull << 20;          // of one Execute or Submit
   std::uint64_t max_stored_reply_bytes = 16ull << 20;  // replies kept for repeats, a transaction
   std::uint32_t max_remembered = 20'000;  // ended transactions kept in memory for quick repeats, in all shards
@@ -53,8 +54,8 @@ using ParticipantFactory = std::function<absl::StatusOr<std::unique_ptr<Particip
 // to the shard that owns the transaction, and return at once.
 class Engine {
  public:
-  // Starts the shards and, in the background, the recovery of what `log` holds unfinished; new transactions are served
-  // meanwhile. Fails where a participant cannot be made. `log` and `clock` outlive the engine.
+  // Starts the shards, which do nothing at any participant before CheckIdentity(). Fails where a participant cannot be
+  // made. `log` and `clock` outlive the engine.
   static absl::StatusOr<std::unique_ptr<Engine>> Start(const EngineOptions& options, DecisionLog& log,
                                                        const Clock& clock,
                                                        std::vector<ParticipantFactory> participants);
@@ -67,14 +68,19 @@ class Engine {
   virtual void Commit(v1::CommitRequest request, Reply<v1::CommitResponse> reply) = 0;
   virtual void Abort(v1::AbortRequest request, Reply<v1::AbortResponse> reply) = 0;
   virtual void Submit(v1::SubmitRequest request, Reply<v1::SubmitResponse> reply) = 0;
+  // Refuses a Submit that nobody looks into any further: `why`, and that nothing was done, unless a request was carried
+  // out, or is being carried out, under its request_id, which may be the same.
+  virtual void RefuseSubmit(std::string request_id, absl::Status why, Reply<v1::SubmitResponse> reply) = 0;
   virtual void GetTransaction(v1::GetTransactionRequest request, Reply<v1::TransactionDescription> reply) = 0;
 
   virtual void ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) = 0;
   virtual void DescribeTransaction(v1::DescribeTransactionRequest request, Reply<v1::TransactionDescription> reply) = 0;
 
   // Waits until every participant has answered once what it holds under our name, for at most `patience`; participants
-  // that are down by then are checked when they return. FAILED_PRECONDITION where one holds work of another decision
-  // log or of a later epoch under our coordinator name, unless options.adopt. Called once, before serving.
+  // that are down by then are checked when they return, and take no branches before. Then, in the background, the
+  // recovery of what the log holds unfinished begins; new transactions are served meanwhile. FAILED_PRECONDITION where
+  // one holds work of another decision log or of a later epoch under our coordinator name, unless options.adopt. Called
+  // once, before serving.
   virtual absl::Status CheckIdentity(absl::Duration patience) = 0;
 };
 

@@ -1,5 +1,7 @@
 #include "coordinator/engine/runner.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -238,6 +240,12 @@ void Runner::FinishBranch(const TransactionPtr& transaction, std::uint32_t branc
                                  "\", which the configuration no longer names: name it again to finish this branch");
     return;
   }
+  if (!HasTakenOver(run.participant)) {
+    run.waits_for = absl::StrCat(
+        "participant \"", run.participant_name,
+        "\", which has not said yet what it holds under this coordinator's name: ", run.participant->health().message);
+    return;
+  }
   ++run.attempts;
   auto done = [this, transaction, branch](Finish finish) { HandleFinish(transaction, branch, std::move(finish)); };
   if (transaction->state.branches[branch].phase == BranchPhase::kCommitting) {
@@ -252,6 +260,12 @@ void Runner::HandleFinish(const TransactionPtr& transaction, std::uint32_t branc
   switch (finish.kind) {
     case Finish::Kind::kDone:
       run.waits_for.clear();
+      run.is_repaired = finish.repaired;
+      if (finish.repaired) {
+        spdlog::warn(
+            "transaction {}: branch \"{}\" is repaired: participant \"{}\" had lost its work, and was given it again",
+            transaction->id.ToString(), run.name, run.participant_name);
+      }
       return Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kAsTold});
     case Finish::Kind::kRetry:
       run.waits_for = std::move(finish.message);
@@ -274,12 +288,22 @@ void Runner::RecordHeuristic(const TransactionPtr& transaction, std::uint32_t br
   record.set_decided(commits ? v1::COMMITTED : v1::ABORTED);
   record.set_what(std::move(what));
   record.set_found_at_us(absl::ToUnixMicros(clock_.Now()));
+  spdlog::error("transaction {}: branch \"{}\" at participant \"{}\" has not followed the decision, {}: {}",
+                record.txn_id(), run.name, run.participant_name, v1::Outcome_Name(record.decided()), record.what());
   log_.RecordHeuristic(record, [this, transaction, branch, message = record.what()] {
     scheduler_.Post([this, transaction, branch, message] {
       transaction->branches[branch].waits_for = message;
       Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kHeuristic});
     });
   });
+}
+
+void Runner::FinishAt(const TransactionPtr& transaction, const Participant* participant) {
+  for (std::uint32_t i = 0; i < transaction->branches.size(); ++i) {
+    const BranchPhase phase = transaction->state.branches[i].phase;
+    const bool is_to_be_finished = phase == BranchPhase::kCommitting || phase == BranchPhase::kAborting;
+    if (transaction->branches[i].participant == participant && is_to_be_finished) FinishBranch(transaction, i);
+  }
 }
 
 void Runner::RetryNow(const TransactionPtr& transaction, const Participant* participant) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <random>
 
+#include "absl/container/flat_hash_set.h"
 #include "base/clock.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/engine/scheduler.h"
@@ -35,6 +36,13 @@ class Runner {
   // Runs `then` as soon as the transaction has reached `milestone` or is aborted; at once if it has.
   void WhenReached(const TransactionPtr& transaction, Milestone milestone, absl::AnyInvocable<void()> then);
 
+  // From now on branches at `participant` are finished. False: it was so before.
+  bool TakeOver(const Participant* participant) { return taken_over_.insert(participant).second; }
+  bool HasTakenOver(const Participant* participant) const { return taken_over_.contains(participant); }
+
+  // Finishes what has waited for that.
+  void FinishAt(const TransactionPtr& transaction, const Participant* participant);
+
   // Repeats at once what waits for its next attempt at `participant`, which has come back.
   void RetryNow(const TransactionPtr& transaction, const Participant* participant);
 
@@ -61,6 +69,7 @@ class Runner {
   const Clock& clock_;
   Scheduler& scheduler_;
   std::function<void(const TransactionPtr&)> retired_;
+  absl::flat_hash_set<const Participant*> taken_over_;
   std::minstd_rand jitter_;  // spreads retries; nothing depends on its values
 };
 

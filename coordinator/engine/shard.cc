@@ -126,8 +126,10 @@ void Shard::Retire(const TransactionPtr& transaction) {
   for (std::size_t i = 0; i < transaction->branches.size(); ++i) {
     const BranchRun& run = transaction->branches[i];
     const bool is_heuristic = transaction->state.branches[i].phase == protocol::BranchPhase::kHeuristic;
-    ended.branches.push_back(
-        {.name = run.name, .participant_name = run.participant_name, .is_heuristic = is_heuristic});
+    ended.branches.push_back({.name = run.name,
+                              .participant_name = run.participant_name,
+                              .is_heuristic = is_heuristic,
+                              .is_repaired = run.is_repaired});
   }
   Remember(std::move(ended));
 }
@@ -147,12 +149,22 @@ void Shard::Remember(EndedTransaction ended) {
   }
 }
 
-void Shard::ParticipantReturned(Participant* participant) {
+std::vector<TransactionPtr> Shard::AllRunning() const {
   std::vector<TransactionPtr> running;
   for (const auto& [sequence, transaction] : transactions_) running.push_back(transaction);
   for (const auto& [gid, transaction] : orphans_) running.push_back(transaction);
-  for (const TransactionPtr& transaction : running) runner_.RetryNow(transaction, participant);
+  return running;
+}
+
+void Shard::ParticipantReturned(Participant* participant) {
+  for (const TransactionPtr& transaction : AllRunning()) runner_.RetryNow(transaction, participant);
   sweep_->ParticipantReturned(participant);
+}
+
+void Shard::TakeOverAt(Participant* participant) {
+  if (!runner_.TakeOver(participant)) return;
+  participant->TakeOver();
+  for (const TransactionPtr& transaction : AllRunning()) runner_.FinishAt(transaction, participant);
 }
 
 // ---- Finding --------------------------------------------------------------------------------------------------------
@@ -275,15 +287,19 @@ absl::Status Shard::CheckNew(const Request& request) const {
                      "and it is not run again"));
     return WithFailure(absl::StatusCode::kNotFound, failure);
   }
+  return absl::OkStatus();
+}
+
+template absl::Status Shard::CheckNew(const v1::BeginRequest&) const;
+template absl::Status Shard::CheckNew(const v1::SubmitRequest&) const;
+
+absl::Status Shard::CheckRoom() const {
   const std::size_t bound = std::max<std::size_t>(1, options_.max_open / place_.count);
   if (transactions_.size() < bound) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrCat(transactions_.size(), " transactions are open in shard ", place_.index,
                    ", its share of transactions.max_open = ", options_.max_open, "; finish some, or raise it"));
 }
-
-template absl::Status Shard::CheckNew(const v1::BeginRequest&) const;
-template absl::Status Shard::CheckNew(const v1::SubmitRequest&) const;
 
 TransactionPtr Shard::Create(const std::string& request_id, const std::string& request_hash,
                              const google::protobuf::Duration& timeout,
@@ -340,6 +356,7 @@ void Shard::Begin(v1::BeginRequest request, Answer<v1::BeginResponse> answer) {
   const auto create = [this, describe](const v1::BeginRequest& begin, const std::string& hash,
                                        Answer<v1::BeginResponse> reply) {
     if (const absl::Status taken = CheckNew(begin); !taken.ok()) return reply(taken);
+    if (const absl::Status room = CheckRoom(); !room.ok()) return reply(room);
     reply(describe(assent::Describe(*Create(begin.request_id(), hash, begin.timeout(), begin.labels()))));
   };
   if (request.request_id().empty()) return create(request, "", std::move(answer));
@@ -373,12 +390,12 @@ void Shard::ListForeignWork(std::function<void(const std::string&, std::vector<s
   for (const auto& participant : participants_) {
     participant->ListOwn([this, done, name = std::string(participant->name())](absl::StatusOr<OwnWork> work) {
       if (!work.ok()) return;  // it is checked by the sweep when it returns
-      done(name, ForeignWork(*work, log_));
+      done(name, ForeignWork(*work, log_.start(), [](const TxnId&) { return false; }));
     });
   }
 }
 
-void Shard::StartSweeping() { sweep_->Enable(); }
+void Shard::TakeOver(const absl::flat_hash_set<std::string>& checked) { sweep_->Enable(checked); }
 
 absl::Status StatusOfEnded(const EndedTransaction& ended) {
   v1::TransactionFailure failure = ended.failure;

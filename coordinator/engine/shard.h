@@ -30,6 +30,7 @@ struct EndedBranch {
   std::string name;
   std::string participant_name;
   bool is_heuristic = false;  // ended other than decided, or nobody can say
+  bool is_repaired = false;
 };
 
 // What is known of a transaction that has ended. This process remembers the last ones, for quick repeats; the log knows
@@ -67,6 +68,7 @@ class Shard {
   void Commit(v1::CommitRequest request, Answer<v1::CommitResponse> answer);
   void Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer);
   void Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer);
+  void RefuseSubmit(const std::string& request_id, const absl::Status& why, Answer<v1::SubmitResponse> answer);
   void GetTransaction(v1::GetTransactionRequest request, Answer<v1::TransactionDescription> answer);
 
   // The transactions that match, in order of their sequences, at most `limit` behind the sequence `after`.
@@ -77,8 +79,10 @@ class Shard {
   // another decision log, or of a later epoch. `done` runs once for each participant, when it has answered.
   void ListForeignWork(std::function<void(const std::string& participant, std::vector<std::string> foreign)> done);
 
-  // From now on prepared work of ours that nobody owns is ended.
-  void StartSweeping();
+  // Takes over what earlier processes left, at the `checked` participants, which hold nothing foreign, at once, and at
+  // the others when they have said so: finishes what is decided, and ends prepared work of ours that nobody owns.
+  // Before this nothing is done at any participant.
+  void TakeOver(const absl::flat_hash_set<std::string>& checked);
 
   std::size_t participant_count() const { return participants_.size(); }
 
@@ -112,9 +116,10 @@ class Shard {
 
   // Making.
   static absl::Status CheckRequestId(std::string_view request_id);
-  // Of a request that nothing is known of yet: what it asks for, that it is not forgotten, and that there is room.
+  // Of a request that nothing is known of: what it asks for, and that it is not forgotten.
   template <typename Request>
   absl::Status CheckNew(const Request& request) const;
+  absl::Status CheckRoom() const;
   v1::TransactionFailure FailureAtDeadline(const Transaction& transaction, absl::Duration allowed) const;
   absl::Status CheckSameRequest(const std::string& request_id, const std::string& hash, const Transaction* running,
                                 const std::optional<EndedTransaction>& ended) const;
@@ -140,6 +145,8 @@ class Shard {
   void Retire(const TransactionPtr& transaction);
   void Remember(EndedTransaction ended);
   void ParticipantReturned(Participant* participant);
+  void TakeOverAt(Participant* participant);
+  std::vector<TransactionPtr> AllRunning() const;
 
   v1::TransactionFailure Failure(const Transaction& transaction, v1::Outcome outcome, std::string reason) const;
 

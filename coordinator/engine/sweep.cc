@@ -11,26 +11,29 @@ namespace assent {
 namespace {
 
 constexpr absl::Duration kFirstDelay = absl::Milliseconds(250);
+constexpr absl::Duration kRetryFirstList = absl::Seconds(1);
 
 }  // namespace
 
-std::vector<std::string> ForeignWork(const OwnWork& work, const DecisionLog& log) {
-  const LogStart& start = log.start();
+std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start,
+                                     absl::FunctionRef<bool(const TxnId&)> may_be_ours) {
   std::vector<std::string> foreign = work.foreign;
   for (const InDoubtBranch& found : work.branches) {
     const TxnId& txn = found.branch.txn;
-    const bool is_of_later_start = txn.epoch > start.epoch ||
-                                   // A start that this log does not know had the same number.
-                                   (txn.epoch == start.epoch && txn.sequence > log.last_sequence());
-    if (txn.coordinator != start.coordinator || is_of_later_start) foreign.push_back(found.branch.ToGid());
+    const bool is_of_other_start = txn.epoch > start.epoch || (txn.epoch == start.epoch && !may_be_ours(txn));
+    if (txn.coordinator != start.coordinator || is_of_other_start) foreign.push_back(found.branch.ToGid());
   }
   return foreign;
 }
 
 Sweep::Sweep(Shard& shard) : shard_(shard), next_delay_(kFirstDelay) {}
 
-void Sweep::Enable() {
+void Sweep::Enable(const absl::flat_hash_set<std::string>& checked) {
   if (std::exchange(enabled_, true)) return;
+  for (const auto& participant : shard_.participants_) {
+    if (shard_.options_.adopt || checked.contains(std::string(participant->name())))
+      shard_.TakeOverAt(participant.get());
+  }
   RunAll();
 }
 
@@ -46,8 +49,14 @@ void Sweep::RunAll() {
 
 void Sweep::Run(Participant* participant) {
   participant->ListOwn([this, participant](absl::StatusOr<OwnWork> work) {
-    // A participant that is down is swept when it returns.
-    if (work.ok()) Judge(participant, *work);
+    if (work.ok()) return Judge(participant, *work);
+    // A participant that is down is swept when it returns. One that nobody may use before its first answer is asked for
+    // it more often.
+    if (shard_.runner_.HasTakenOver(participant) || !asked_again_.insert(participant).second) return;
+    shard_.scheduler_.After(kRetryFirstList, [this, participant] {
+      asked_again_.erase(participant);
+      Run(participant);
+    });
   });
 }
 
@@ -55,7 +64,12 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
   const LogStart& start = shard_.log_.start();
   const std::string name(participant->name());
   if (!shard_.options_.adopt) {
-    const std::vector<std::string> foreign = ForeignWork(work, shard_.log_);
+    // Before this shard has done anything at the participant, only other shards can have.
+    const bool is_first = !shard_.runner_.HasTakenOver(participant);
+    const std::vector<std::string> foreign = ForeignWork(work, start, [&](const TxnId& txn) {
+      return is_first ? shard_.routing_.ShardOf(txn) != shard_.place_.index
+                      : txn.sequence <= shard_.log_.last_sequence();
+    });
     if (!foreign.empty() && shard_.quarantined_.insert(name).second) {
       spdlog::error(
           "participant \"{}\" holds {} of another decision log under the name of this coordinator, \"{}\": it takes no "
@@ -65,6 +79,7 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
     if (!foreign.empty()) return;  // whose log is the right one is not for us to say: end nothing here
     shard_.quarantined_.erase(name);
   }
+  shard_.TakeOverAt(participant);
   absl::flat_hash_set<std::string> seen_now;
   for (const InDoubtBranch& found : work.branches) {
     const TxnId& txn = found.branch.txn;

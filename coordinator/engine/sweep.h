@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "coordinator/log/decision_log.h"
 #include "participants/participant.h"
@@ -24,7 +25,8 @@ class Sweep {
   explicit Sweep(Shard& shard);
 
   // Starts sweeping: often at first, when the backends of the last process may still be ending, then at the interval.
-  void Enable();
+  // `checked` participants hold nothing foreign; of the others the first list will tell.
+  void Enable(const absl::flat_hash_set<std::string>& checked);
 
   // Sweeps a participant at once: it may hold what it held when it went away.
   void ParticipantReturned(Participant* participant);
@@ -38,12 +40,15 @@ class Sweep {
   Shard& shard_;
   bool enabled_ = false;
   absl::Duration next_delay_;
+  absl::flat_hash_set<Participant*> asked_again_;  // soon, for their first answer
   // Branches of this epoch that the last list held: what stands in two lists and is not running has really been left.
   absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> seen_before_;  // participant -> gids
 };
 
 // The names of what `work` holds that is not ours to judge: of another decision log under our name, or of a start
-// that `log` does not know.
-std::vector<std::string> ForeignWork(const OwnWork& work, const DecisionLog& log);
+// that `start` does not know: a later one, or one that had the same number. `may_be_ours` tells of the transactions of
+// this number which this start may have begun.
+std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start,
+                                     absl::FunctionRef<bool(const TxnId&)> may_be_ours);
 
 }  // namespace assent

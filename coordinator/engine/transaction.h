@@ -37,6 +37,7 @@ struct BranchRun {
   std::vector<OperationSlot> operations;
   std::string token;  // from its vote, or from the log
   int attempts = 0;   // of phase two
+  bool is_repaired = false;
   std::string waits_for;
   Scheduler::TimerId retry = 0;
 };
@@ -65,6 +66,7 @@ struct Transaction {
   v1::TransactionFailure failure;  // why it aborts; set once
 
   std::uint64_t request_bytes = 0;       // of all operations
+  std::uint64_t operations = 0;          // with each run of a statement
   std::uint64_t submit_reply_bytes = 0;  // of all results
   std::uint64_t stored_reply_bytes = 0;  // of all OperationSlots
 

@@ -6,6 +6,7 @@
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "coordinator/engine/shard.h"
+#include "coordinator/engine/work_size.h"
 
 namespace assent {
 
@@ -14,7 +15,8 @@ absl::Status Shard::CheckBranch(const std::string& participant, const std::strin
     return absl::InvalidArgumentError(
         absl::StrCat("\"", branch.substr(0, 80), "\" is no branch name: 1 to 63 of A-Z a-z 0-9 _ - are"));
   }
-  if (FindParticipant(participant) == nullptr) {
+  const Participant* const found = FindParticipant(participant);
+  if (found == nullptr) {
     return absl::NotFoundError(absl::StrCat("no participant is named \"", participant.substr(0, 80),
                                             "\"; the configuration names ", ParticipantNames()));
   }
@@ -22,6 +24,11 @@ absl::Status Shard::CheckBranch(const std::string& participant, const std::strin
     return absl::FailedPreconditionError(absl::StrCat(
         "participant \"", participant, "\" holds work of another decision log under the name of coordinator \"",
         log_.start().coordinator.name, "\"; give one of the two another name, or start with --adopt"));
+  }
+  if (!runner_.HasTakenOver(found)) {
+    return absl::UnavailableError(
+        absl::StrCat("participant \"", participant,
+                     "\" has not been reached since this coordinator started: ", found->health().message));
   }
   return absl::OkStatus();
 }
@@ -144,7 +151,14 @@ void Shard::ExecuteIn(const TransactionPtr& transaction, v1::ExecuteRequest requ
                   absl::StrCat("with these ", bytes, " bytes the work of transaction ", request.txn_id(),
                                " exceeds transactions.max_request_bytes = ", options_.max_request_bytes));
   }
+  const std::uint64_t asked = number == next ? OperationsIn(request.operation()) : 0;
+  if (transaction->operations + asked > options_.max_operations) {
+    return refuse(absl::StatusCode::kResourceExhausted,
+                  absl::StrCat("with these ", asked, " operations transaction ", request.txn_id(),
+                               " exceeds transactions.max_operations = ", options_.max_operations));
+  }
   transaction->request_bytes += bytes;
+  transaction->operations += asked;
   auto done = [transaction, index, reply = std::move(answer)](const ExecuteOutcome& outcome) mutable {
     if (outcome.ok) {
       v1::ExecuteResponse response;

@@ -129,7 +129,12 @@ ExitCode Serve(const Config& config, const std::string& address_file) {
   if (absl::Status identity = (*engine)->CheckIdentity(config.start_patience); !identity.ok()) {
     return Refuse(kForeignWork, identity);
   }
-  auto server = Server::Start({config.listen, config.tls, config.engine.max_request_bytes, config.max_calls}, **engine);
+  auto server = Server::Start({.listen = config.listen,
+                               .tls = config.tls,
+                               .max_request_bytes = config.engine.max_request_bytes,
+                               .max_operations = config.engine.max_operations,
+                               .max_calls = config.max_calls},
+                              **engine);
   if (!server.ok()) return Refuse(kCannotListen, server.status());
   LogServing(config, (*log)->start(), (*server)->addresses());
   if (!address_file.empty() && !WriteAddressFile(address_file, (*server)->addresses())) {
@@ -156,9 +161,8 @@ ExitCode Run(const CommandLine& line) {
     return kStopped;
   }
   auto config = ReadConfigFile(line.config_file, line.flags);
-  const absl::Status usable = config.ok() ? CheckTlsFiles(config->tls) : config.status();
-  if (!usable.ok()) {
-    std::cerr << "assentd: the configuration is refused\n" << usable.message() << "\n";
+  if (!config.ok()) {
+    std::cerr << "assentd: the configuration is refused\n" << config.status().message() << "\n";
     return kBadConfiguration;
   }
   if (line.check_config) {

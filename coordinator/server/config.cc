@@ -16,6 +16,7 @@
 #include "coordinator/server/nearest_name.h"
 #include "coordinator/server/option_table.h"
 #include "coordinator/server/option_value.h"
+#include "participants/kafka/security.h"
 
 namespace assent {
 namespace {
@@ -60,7 +61,9 @@ std::string FoundValue(const OptionSpec& option, const toml::node& node) {
 // Turns one parsed file into a Config, collecting every mistake on the way. Lives for one call of ParseConfig.
 class ConfigReader {
  public:
-  ConfigReader(std::string_view file_name, const ConfigFlags& flags) : file_name_(file_name), flags_(flags) {}
+  // `checks_files`: whether the files that the configuration names can be used.
+  ConfigReader(std::string_view file_name, const ConfigFlags& flags, bool checks_files)
+      : file_name_(file_name), flags_(flags), checks_files_(checks_files) {}
 
   absl::StatusOr<Config> Read(std::string_view toml) {
     const toml::parse_result parsed = toml::parse(toml);
@@ -210,6 +213,7 @@ class ConfigReader {
            absl::StrCat("two participants are named \"", participant.name, "\"; expected a name of its own for each"));
     }
     if constexpr (std::is_same_v<Options, PostgresOptions>) WarnOfPassword(participant);
+    if constexpr (std::is_same_v<Options, KafkaOptions>) CheckSecurity(participant, section.where);
     if (config_.shards > MostShards(participant)) {
       Note(WhereIs("shards", ""),
            absl::StrCat("\"shards\" is ", config_.shards, "; expected at most ", MostShards(participant),
@@ -217,6 +221,12 @@ class ConfigReader {
                         "\" splits its max_connections (two for each shard) or max_transactional_ids over them"));
     }
     config_.participants.emplace_back(std::move(participant));
+  }
+
+  void CheckSecurity(const KafkaOptions& participant, const Place& where) {
+    if (!checks_files_) return;
+    const absl::Status usable = kafka::MakeSecurity(participant).status();
+    if (!usable.ok()) Note(where, std::string(usable.message()));
   }
 
   void WarnOfPassword(const PostgresOptions& participant) {
@@ -283,6 +293,10 @@ class ConfigReader {
     if (has_tls_section_ && (tls.certificate.empty() || tls.key.empty())) {
       Note(WhereIs("tls", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
     }
+    if (tls.enabled() && checks_files_) {
+      const absl::Status usable = ReadTlsFiles(tls).status();
+      if (!usable.ok()) Note(WhereIs("tls", ""), absl::StrCat("[tls] ", std::string(usable.message())));
+    }
     if (tls.enabled() && config_.insecure) {
       Note(WhereIs("insecure", ""), "\"insecure\" is true beside [tls]; expected one of the two");
     }
@@ -302,6 +316,7 @@ class ConfigReader {
 
   const std::string file_name_;
   const ConfigFlags& flags_;
+  const bool checks_files_;
   Config config_;
   bool has_tls_section_ = false;
   std::vector<Mistake> mistakes_;
@@ -338,7 +353,7 @@ DecisionLogOptions Config::LogOptions() const {
 }
 
 absl::StatusOr<Config> ParseConfig(std::string_view toml, std::string_view file_name, const ConfigFlags& flags) {
-  return ConfigReader(file_name, flags).Read(toml);
+  return ConfigReader(file_name, flags, /*checks_files=*/false).Read(toml);
 }
 
 absl::StatusOr<Config> ReadConfigFile(const std::string& path, const ConfigFlags& flags) {
@@ -350,7 +365,7 @@ absl::StatusOr<Config> ReadConfigFile(const std::string& path, const ConfigFlags
                                             ": cannot be read. Say where the configuration is with --config "
                                             "FILE; assentd --print-default-config shows one to start from"));
   }
-  return ParseConfig(text.str(), path, flags);
+  return ConfigReader(path, flags, /*checks_files=*/true).Read(text.str());
 }
 
 }  // namespace assent

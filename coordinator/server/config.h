@@ -11,19 +11,11 @@
 #include "absl/time/time.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/log/rocksdb_decision_log.h"
+#include "coordinator/server/tls_files.h"
 #include "participants/kafka/kafka_options.h"
 #include "participants/postgres/postgres_participant.h"
 
 namespace assent {
-
-// The files of TLS, in PEM form. All empty: no TLS.
-struct TlsFiles {
-  std::string certificate;  // of the server, with its chain
-  std::string key;
-  std::string client_ca;  // not empty: clients must show a certificate that this authority signed
-
-  bool enabled() const { return !certificate.empty(); }
-};
 
 // One [[participant]]: the options of its adapter, which carry its name.
 using ParticipantConfig = std::variant<postgres::PostgresOptions, kafka::KafkaOptions>;

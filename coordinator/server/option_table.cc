@@ -116,6 +116,12 @@ std::span<const Option<Config>> TransactionsOptions() {
         .minimum = "1KiB",
         .maximum = "1GiB"},
        [](Config& c) -> OptionField { return &c.engine.max_request_bytes; }},
+      {{.name = "max_operations",
+        .type = OptionType::kCount,
+        .doc = "Operations of one transaction, over all its calls; each run of an SQL statement counts as one.",
+        .minimum = "1",
+        .maximum = "10000000"},
+       [](Config& c) -> OptionField { return &c.engine.max_operations; }},
       {{.name = "max_reply_bytes",
         .type = OptionType::kSize,
         .doc = "The results that one Execute, or all of one Submit, may return; more end the transaction. Stock gRPC "

@@ -231,6 +231,13 @@ std::span<const Option<KafkaOptions>> KafkaParticipantOptions() {
         .minimum = "1KiB",
         .maximum = "1GiB"},
        [](KafkaOptions& o) -> OptionField { return &o.max_branch_bytes; }},
+      {{.name = "max_logged_bytes",
+        .type = OptionType::kSize,
+        .doc = "A branch whose records take no more has them in its decision: a broker that aborts it, because the "
+               "coordinator was away for longer than transaction_timeout, gets them again.",
+        .minimum = "0B",
+        .maximum = "16MiB"},
+       [](KafkaOptions& o) -> OptionField { return &o.max_logged_bytes; }},
       {{.name = "max_buffered_bytes", .type = OptionType::kSize, .doc = "Records of all branches.", .minimum = "1KiB"},
        [](KafkaOptions& o) -> OptionField { return &o.max_buffered_bytes; }},
       {{.name = "max_record_bytes",

@@ -5,14 +5,12 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <sstream>
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -50,62 +48,16 @@ std::vector<std::string> ServiceNames() {
   return {v1::Coordinator::service_full_name(), v1::Admin::service_full_name()};
 }
 
-absl::StatusOr<std::string> ReadPem(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file || !text || text.str().find("-----BEGIN ") == std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("[tls] ", path, " cannot be read as a PEM file"));
-  }
-  return text.str();
-}
-
-template <typename Object, auto free>
-struct Freeing {
-  void operator()(Object* object) const { free(object); }
-};
-
-// gRPC says only that it cannot start.
-absl::Status CheckPair(const TlsFiles& tls, const std::string& certificate_pem, const std::string& key_pem) {
-  const std::unique_ptr<BIO, Freeing<BIO, BIO_free>> certificate_text(
-      BIO_new_mem_buf(certificate_pem.data(), static_cast<int>(certificate_pem.size())));
-  const std::unique_ptr<BIO, Freeing<BIO, BIO_free>> key_text(
-      BIO_new_mem_buf(key_pem.data(), static_cast<int>(key_pem.size())));
-  const std::unique_ptr<X509, Freeing<X509, X509_free>> certificate(
-      PEM_read_bio_X509(certificate_text.get(), nullptr, nullptr, nullptr));
-  if (certificate == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("[tls] certificate = ", tls.certificate, " holds no certificate"));
-  }
-  // An encrypted key is not asked for its password: nobody sits there.
-  char no_password[] = "";
-  const std::unique_ptr<EVP_PKEY, Freeing<EVP_PKEY, EVP_PKEY_free>> key(
-      PEM_read_bio_PrivateKey(key_text.get(), nullptr, nullptr, no_password));
-  if (key == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("[tls] key = ", tls.key, " holds no private key, or one that is encrypted"));
-  }
-  if (X509_check_private_key(certificate.get(), key.get()) != 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "[tls] key = ", tls.key, " does not belong to certificate = ", tls.certificate, ", or to the first one in it"));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsFiles& tls) {
-  if (!tls.enabled()) return grpc::InsecureServerCredentials();
-  auto certificate = ReadPem(tls.certificate);
-  if (!certificate.ok()) return certificate.status();
-  auto key = ReadPem(tls.key);
-  if (!key.ok()) return key.status();
-  if (absl::Status pair = CheckPair(tls, *certificate, *key); !pair.ok()) return pair;
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsFiles& files) {
+  if (!files.enabled()) return grpc::InsecureServerCredentials();
+  auto pems = ReadTlsFiles(files);
+  if (!pems.ok()) return pems.status();
   grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  if (!tls.client_ca.empty()) {
-    auto authority = ReadPem(tls.client_ca);
-    if (!authority.ok()) return authority.status();
-    options.pem_root_certs = *std::move(authority);
+  if (!pems->client_ca.empty()) {
+    options.pem_root_certs = std::move(pems->client_ca);
     options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
   }
-  options.pem_key_cert_pairs.push_back({*std::move(key), *std::move(certificate)});
+  options.pem_key_cert_pairs.push_back({std::move(pems->key), std::move(pems->certificate)});
   return grpc::SslServerCredentials(options);
 }
 
@@ -131,8 +83,8 @@ void ConfigureThreadsAndBounds(const ServerOptions& options, grpc::ServerBuilder
 
 Server::Server(const ServerOptions& options, Engine& engine)
     : calls_(options.max_calls),
-      coordinator_({engine, calls_, options.max_request_bytes}),
-      admin_({engine, calls_, options.max_request_bytes}) {}
+      coordinator_({engine, calls_, options.max_request_bytes, options.max_operations}),
+      admin_({engine, calls_, options.max_request_bytes, options.max_operations}) {}
 
 Server::~Server() { Stop(absl::ZeroDuration()); }
 
@@ -177,8 +129,6 @@ absl::Status Server::Listen(const ServerOptions& options) {
   for (const std::string& name : ServiceNames()) server_->GetHealthCheckService()->SetServingStatus(name, true);
   return absl::OkStatus();
 }
-
-absl::Status CheckTlsFiles(const TlsFiles& tls) { return Credentials(tls).status(); }
 
 void Server::Stop(absl::Duration patience) {
   if (server_ == nullptr) return;

@@ -12,6 +12,7 @@
 #include "coordinator/engine/engine.h"
 #include "coordinator/server/config.h"
 #include "coordinator/server/services.h"
+#include "coordinator/server/tls_files.h"
 
 namespace assent {
 
@@ -20,11 +21,9 @@ struct ServerOptions {
   std::vector<std::string> listen;  // checked: see Config
   TlsFiles tls;                     // of every host:port; Unix sockets speak without
   std::uint64_t max_request_bytes = 16ull << 20;
+  std::uint32_t max_operations = 100'000;
   std::uint64_t max_calls = 200'000;  // in progress; one more is UNAVAILABLE
 };
-
-// INVALID_ARGUMENT, with the name, where one of the files cannot be read as PEM, or the key is not the certificate's.
-absl::Status CheckTlsFiles(const TlsFiles& tls);
 
 // The network side of a coordinator: the services, gRPC health and reflection, on every address asked for.
 //

@@ -13,7 +13,9 @@ namespace assent {
 struct ServiceSurroundings {
   Engine& engine;
   CallsInProgress& calls;
-  std::uint64_t max_request_bytes;  // of one request; more are refused with RESOURCE_EXHAUSTED
+  // Of one request; more are refused with RESOURCE_EXHAUSTED.
+  std::uint64_t max_request_bytes;
+  std::uint32_t max_operations;
 };
 
 namespace raw {

@@ -43,14 +43,14 @@ struct Branch {
 
   std::deque<Operation> operations;   // not completed; the first waits for its topics
   RecordBuffer records;               // empty from the beginning of the production on
-  std::size_t buffered_bytes = 0;     // of the records, until they are produced or dropped
+  std::size_t buffered_bytes = 0;     // of the records, and when they are produced, of those that the vote carries
   std::optional<BranchError> doomed;  // an operation failed: the branch cannot commit without it
 
   std::vector<Participant::PrepareDone> waiting_for_vote;
   std::optional<Vote> vote;
   std::optional<ProducerSession> session;  // of its transactional id, which it holds until Forget()
   std::weak_ptr<Production> production;    // while preparing
-  v1::KafkaToken token;                    // where prepared or in doubt
+  v1::KafkaToken token;                    // from the production on; its records only until the vote
   std::optional<ProducerSession> next;     // for the id's next transaction
   bool is_aborting = false;                // Abort() came while preparing
   bool committed = false;                  // where ended

@@ -282,37 +282,37 @@ void Cluster::ApplyBrokers(const std::vector<wire::MetadataResponse::Broker>& br
 
 // ---- Topics ---------------------------------------------------------------------------------------------------------
 
-const Topic* Cluster::FindTopic(std::string_view name) const {
+const Topic* Cluster::FindTopic(std::string_view name, std::int32_t partition) const {
   const auto found = topics_.find(std::string(name));
   if (found == topics_.end()) return nullptr;
   const Topic& topic = found->second;
   const absl::Duration age = context_.clock.Monotonic() - topic.asked_at;
-  if (topic.error_code == error::kNone) return topic.leaders.empty() ? nullptr : &topic;
-  return age <= options_.unknown_topic_age ? &topic : nullptr;
+  if (topic.error_code == error::kNone && topic.leaders.empty()) return nullptr;
+  const bool has_it = topic.error_code == error::kNone && partition < static_cast<std::int64_t>(topic.leaders.size());
+  return has_it || age <= options_.unknown_topic_age ? &topic : nullptr;
 }
 
 // Whether asking again could not change what is said about the topic.
-bool Cluster::IsSettled(const std::string& name) const {
-  const Topic* topic = FindTopic(name);
+bool Cluster::IsSettled(const WantedTopics::value_type& wanted) const {
+  const Topic* topic = FindTopic(wanted.first, wanted.second);
   if (topic == nullptr) return false;
   return topic->error_code == error::kNone || topic->error_code == error::kUnknownTopicOrPartition ||
          FindErrorCode(topic->error_code).meaning == ErrorMeaning::kNo;
 }
 
-void Cluster::LookUp(std::vector<std::string> topics, absl::Duration patience,
-                     absl::AnyInvocable<void(absl::Status)> done) {
-  topics.erase(
-      std::remove_if(topics.begin(), topics.end(), [this](const std::string& name) { return IsSettled(name); }),
-      topics.end());
+void Cluster::LookUp(WantedTopics topics, absl::Duration patience, absl::AnyInvocable<void(absl::Status)> done) {
+  std::erase_if(topics, [this](const auto& topic) { return IsSettled(topic); });
   if (topics.empty()) return done(absl::OkStatus());
   if (patience <= absl::ZeroDuration()) {
     if (!up_) return done(Check());
     return done(absl::UnavailableError(absl::StrCat("participant \"", options_.name, "\": the partitions of topic \"",
-                                                    topics.front(), "\" could not be learnt in time")));
+                                                    topics.begin()->first, "\" could not be learnt in time")));
   }
   const absl::Duration asked_at = context_.clock.Monotonic();
-  Refresh(topics, [this, topics, patience, asked_at, done = std::move(done)]() mutable {
-    if (std::all_of(topics.begin(), topics.end(), [this](const std::string& name) { return IsSettled(name); })) {
+  std::vector<std::string> names;
+  for (const auto& [name, partition] : topics) names.push_back(name);
+  Refresh(std::move(names), [this, topics = std::move(topics), patience, asked_at, done = std::move(done)]() mutable {
+    if (std::all_of(topics.begin(), topics.end(), [this](const auto& topic) { return IsSettled(topic); })) {
       return done(absl::OkStatus());
     }
     const absl::Duration left = patience - (context_.clock.Monotonic() - asked_at);

@@ -29,6 +29,9 @@ struct Topic {
   absl::Duration asked_at;            // on the monotonic clock
 };
 
+// Topics that records are for, with the highest partition that any of them names; -1: none does.
+using WantedTopics = std::map<std::string, std::int32_t>;
+
 // A Kafka cluster as one shard sees it: its brokers, the leaders of the partitions in use, and the coordinators of the
 // transactional ids. It finds the cluster by the bootstrap servers, and again whenever no broker can be reached.
 //
@@ -53,12 +56,12 @@ class Cluster {
 
   // ---- Topics ----
 
-  // What is known, as far as it is fresh; null otherwise.
-  const Topic* FindTopic(std::string_view name) const;
+  // What is known, as far as it is fresh; null otherwise. A topic may have grown since it had no such partition.
+  const Topic* FindTopic(std::string_view name, std::int32_t partition = -1) const;
 
   // Learns about topics that FindTopic() does not know, for at most `patience`. OK: each is known now, or known not to
   // exist.
-  void LookUp(std::vector<std::string> topics, absl::Duration patience, absl::AnyInvocable<void(absl::Status)> done);
+  void LookUp(WantedTopics topics, absl::Duration patience, absl::AnyInvocable<void(absl::Status)> done);
 
   // Asks again about topics, whatever is known; `done` runs when there was an answer, or could be none.
   void Refresh(std::vector<std::string> topics, absl::AnyInvocable<void()> done);
@@ -98,7 +101,7 @@ class Cluster {
   void AskMetadata();
   void Apply(const wire::MetadataResponse& metadata);
   void ApplyBrokers(const std::vector<wire::MetadataResponse::Broker>& brokers);
-  bool IsSettled(const std::string& topic) const;
+  bool IsSettled(const WantedTopics::value_type& topic) const;
 
   const KafkaOptions options_;
   const Security security_;

@@ -38,6 +38,7 @@ struct KafkaOptions {
 
   std::size_t max_branches = 100'000;           // open ones, of this process
   std::size_t max_branch_bytes = 16u << 20;     // records of one branch, as they go to the broker
+  std::size_t max_logged_bytes = 64u << 10;     // of a branch's records: so many stand in the decision, for a repair
   std::size_t max_buffered_bytes = 512u << 20;  // records of all branches of this process
   std::size_t max_record_bytes = 1'000'000;     // one record, as it goes to the broker; brokers take 1048588 by default
   std::size_t max_headers = 1000;               // of one record

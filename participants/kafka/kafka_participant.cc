@@ -31,13 +31,13 @@ BranchError ErrorOf(const absl::Status& status) {
 std::string TextOf(const BranchId& branch) { return absl::StrCat("branch ", branch.ToGid()); }
 
 v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSession& session,
-                        v1::KafkaTransactionVersion version, const std::vector<PartitionRecords>& records) {
+                        v1::KafkaTransactionVersion version, const std::vector<PartitionBatches>& records) {
   v1::KafkaToken token;
   token.set_transactional_id(transactional_id);
   token.set_producer_id(session.producer_id);
   token.set_epoch(session.epoch);
   token.set_version(version);
-  for (const PartitionRecords& partition : records) {
+  for (const PartitionBatches& partition : records) {
     const int last = token.topics_size() - 1;
     const bool is_new = last < 0 || token.topics(last).topic() != partition.topic;
     auto& topic = is_new ? *token.add_topics() : *token.mutable_topics(last);
@@ -45,6 +45,23 @@ v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSessi
     topic.add_partitions(partition.partition);
   }
   return token;
+}
+
+std::size_t BytesOf(const std::vector<PartitionBatches>& records) {
+  std::size_t bytes = 0;
+  for (const PartitionBatches& partition : records) {
+    for (const std::string& batch : partition.batches) bytes += batch.size();
+  }
+  return bytes;
+}
+
+void AddRecords(const std::vector<PartitionBatches>& records, v1::KafkaToken& token) {
+  for (const PartitionBatches& from : records) {
+    v1::KafkaToken::PartitionRecords& to = *token.add_records();
+    to.set_topic(from.topic);
+    to.set_partition(from.partition);
+    for (const std::string& batch : from.batches) to.add_batches(batch);
+  }
 }
 
 // ---- The participant ------------------------------------------------------------------------------------------------
@@ -62,6 +79,7 @@ class KafkaParticipant final : public Participant {
   ParticipantKind kind() const override { return ParticipantKind::kBroker; }
 
   void Start(std::vector<std::string> unfinished_tokens, std::function<void()> on_available) override;
+  void TakeOver() override { ids_.TakeOver(); }
   absl::Status Open(const BranchId& id, const v1::BranchOptions& options, absl::Time deadline) override;
   void Execute(const BranchId& id, v1::Operation operation, ExecuteDone done) override;
   void Prepare(const BranchId& id, PrepareDone done) override;
@@ -91,10 +109,12 @@ class KafkaParticipant final : public Participant {
 
   void StartPrepare(const BranchPtr& branch);
   void Produce(const BranchPtr& branch, const ProducerSession& session);
+  absl::Status CheckOutlasts(const Branch& branch, std::size_t bytes) const;
   void JudgeProduced(const BranchPtr& branch, Produced produced);
   void VoteNo(const BranchPtr& branch, BranchError error);
   void GiveVote(const BranchPtr& branch, Vote vote);
-  void DropRecords(Branch& branch);
+  void CountBytes(Branch& branch, std::size_t bytes);
+  void MarkEnded(Branch& branch);
 
   absl::StatusOr<ParsedToken> ParseToken(const std::string& bytes) const;
   void EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done);
@@ -109,6 +129,7 @@ class KafkaParticipant final : public Participant {
   TransactionalIds ids_;
   absl::flat_hash_map<BranchId, BranchPtr> branches_;
   std::size_t open_branches_ = 0;
+  std::size_t repaired_branches_ = 0;
   std::size_t buffered_bytes_ = 0;
   std::uint64_t turn_ = 0;
 };
@@ -128,7 +149,9 @@ void KafkaParticipant::Start(std::vector<std::string> unfinished_tokens, std::fu
 ParticipantHealth KafkaParticipant::health() const {
   const absl::Status status = cluster_.Check();
   if (!status.ok()) return {.available = false, .message = std::string(status.message())};
-  return {.available = true, .message = absl::StrCat("Kafka, ", cluster_.Describe(), ", ", ids_.Describe())};
+  std::string message = absl::StrCat("Kafka, ", cluster_.Describe(), ", ", ids_.Describe());
+  if (repaired_branches_ > 0) absl::StrAppend(&message, ", ", repaired_branches_, " branches repaired");
+  return {.available = true, .message = std::move(message)};
 }
 
 // ---- Work -----------------------------------------------------------------------------------------------------------
@@ -184,11 +207,10 @@ void KafkaParticipant::Execute(const BranchId& id, v1::Operation operation, Exec
 void KafkaParticipant::RunOperations(const BranchPtr& branch, bool topics_are_looked_up) {
   while (!branch->operations.empty()) {
     const v1::KafkaOperation& operation = branch->operations.front().operation;
-    std::vector<std::string> topics;
+    WantedTopics topics;
     std::optional<BranchError> error = branch->records.Check(operation, topics);
-    topics.erase(std::remove_if(topics.begin(), topics.end(),
-                                [this](const std::string& topic) { return cluster_.FindTopic(topic) != nullptr; }),
-                 topics.end());
+    std::erase_if(topics,
+                  [this](const auto& topic) { return cluster_.FindTopic(topic.first, topic.second) != nullptr; });
     if (!error && !topics.empty() && !topics_are_looked_up) {
       return cluster_.LookUp(std::move(topics), Left(*branch), [this, branch](absl::Status status) {
         if (branch->operations.empty()) return;  // aborted meanwhile
@@ -216,8 +238,7 @@ std::optional<BranchError> KafkaParticipant::Buffer(Branch& branch, const v1::Ka
     return error;
   }
   std::optional<BranchError> error = branch.records.Add(operation, cluster_, context_.clock.Now());
-  buffered_bytes_ += branch.records.bytes() - branch.buffered_bytes;
-  branch.buffered_bytes = branch.records.bytes();
+  CountBytes(branch, branch.records.bytes());
   return error;
 }
 
@@ -288,12 +309,31 @@ void KafkaParticipant::StartPrepare(const BranchPtr& branch) {
 }
 
 void KafkaParticipant::Produce(const BranchPtr& branch, const ProducerSession& session) {
-  const std::vector<PartitionRecords> records = branch->records.Take();
+  std::vector<PartitionBatches> records =
+      FinishBatches(branch->records.Take(), session, *wire::ParseCompression(options_.compression));
+  const v1::KafkaToken token = TokenFor(ids_.IdOf(session.number), session, cluster_.transactions(), records);
   branch->session = session;
-  branch->token = TokenFor(ids_.IdOf(session.number), session, cluster_.transactions(), records);
+  branch->token = token;
+  const std::size_t bytes = BytesOf(records);
+  if (bytes <= options_.max_logged_bytes) {
+    AddRecords(records, branch->token);
+  } else if (const absl::Status outlasts = CheckOutlasts(*branch, bytes); !outlasts.ok()) {
+    return JudgeProduced(branch, {.kind = Produced::Kind::kRefused, .error = ErrorOf(outlasts)});
+  }
   branch->production =
-      Production::Start(cluster_, branch->token, records, Left(*branch),
+      Production::Start(cluster_, token, std::move(records), Left(*branch),
                         [this, branch](Produced produced) { JudgeProduced(branch, std::move(produced)); });
+}
+
+// What does not stand in the log cannot be repaired: the broker must not give up before there is a decision.
+absl::Status KafkaParticipant::CheckOutlasts(const Branch& branch, std::size_t bytes) const {
+  const absl::Duration usable = ids_.transaction_timeout() * 0.9;
+  if (Left(branch) <= usable) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the branch's ", bytes, " bytes of records are more than max_logged_bytes = ", options_.max_logged_bytes,
+      " of participant \"", options_.name, "\", and its transaction may last ", absl::FormatDuration(Left(branch)),
+      ", longer than Kafka keeps one open (", absl::FormatDuration(ids_.transaction_timeout()),
+      "): give the transaction a shorter timeout, or raise max_logged_bytes"));
 }
 
 void KafkaParticipant::JudgeProduced(const BranchPtr& branch, Produced produced) {
@@ -327,20 +367,25 @@ void KafkaParticipant::VoteNo(const BranchPtr& branch, BranchError error) {
 }
 
 void KafkaParticipant::GiveVote(const BranchPtr& branch, Vote vote) {
-  DropRecords(*branch);
+  branch->records.Take();
+  branch->token.clear_records();  // the vote has them, and the log will
+  CountBytes(*branch, vote.token.size());
   const bool is_end = vote.kind == Vote::Kind::kReadOnly || vote.kind == Vote::Kind::kNo;
   const bool may_end = branch->phase == BranchPhase::kOpen || branch->phase == BranchPhase::kPreparing;
-  if (is_end && may_end) {
-    branch->phase = BranchPhase::kEnded;
-    --open_branches_;
-  }
+  if (is_end && may_end) MarkEnded(*branch);
   branch->vote = std::move(vote);
   for (PrepareDone& done : std::exchange(branch->waiting_for_vote, {})) done(*branch->vote);
 }
 
-void KafkaParticipant::DropRecords(Branch& branch) {
-  buffered_bytes_ -= std::exchange(branch.buffered_bytes, 0);
-  branch.records.Take();
+void KafkaParticipant::CountBytes(Branch& branch, std::size_t bytes) {
+  buffered_bytes_ += bytes - std::exchange(branch.buffered_bytes, bytes);
+}
+
+void KafkaParticipant::MarkEnded(Branch& branch) {
+  if (std::exchange(branch.phase, BranchPhase::kEnded) == BranchPhase::kEnded) return;
+  --open_branches_;
+  if (branch.vote) branch.vote->token.clear();
+  CountBytes(branch, 0);
 }
 
 // ---- Phase two ------------------------------------------------------------------------------------------------------
@@ -364,6 +409,14 @@ absl::StatusOr<KafkaParticipant::ParsedToken> KafkaParticipant::ParseToken(const
                                                    "\" has version ", parsed.token.version(), " and epoch ",
                                                    parsed.token.epoch(), ", which this version cannot finish"));
   }
+  for (const auto& records : parsed.token.records()) {
+    for (const std::string& batch : records.batches()) {
+      if (batch.size() >= wire::kBatchHeaderBytes) continue;
+      return absl::InvalidArgumentError(absl::StrCat("the token of transactional id \"",
+                                                     parsed.token.transactional_id(), "\" holds a batch of ",
+                                                     batch.size(), " bytes, which is none"));
+    }
+  }
   parsed.number = id->number;
   return parsed;
 }
@@ -377,11 +430,11 @@ void KafkaParticipant::EndByToken(const BranchPtr& branch, const std::string& to
   TransactionEnd::Start(cluster_, parsed->token, parsed->number, commit,
                         [this, branch, commit, done = std::move(done)](Ended ended) mutable {
                           if (branch && ended.finish.kind != Finish::Kind::kRetry) {
-                            if (branch->phase != BranchPhase::kEnded) --open_branches_;
-                            branch->phase = BranchPhase::kEnded;
+                            MarkEnded(*branch);
                             if (ended.next) branch->next = ended.next;
                             if (ended.finish.kind == Finish::Kind::kDone) branch->committed = commit;
                           }
+                          if (ended.finish.repaired) ++repaired_branches_;
                           done(std::move(ended.finish));
                         });
 }
@@ -431,8 +484,7 @@ void KafkaParticipant::AbortInDoubt(const BranchPtr& branch, FinishDone done) {
                     if (!next.ok()) {
                       return done({.kind = Finish::Kind::kRetry, .message = std::string(next.status().message())});
                     }
-                    if (branch->phase != BranchPhase::kEnded) --open_branches_;
-                    branch->phase = BranchPhase::kEnded;
+                    MarkEnded(*branch);
                     branch->next = *next;
                     done({.kind = Finish::Kind::kDone});
                   });

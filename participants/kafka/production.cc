@@ -11,14 +11,15 @@
 
 namespace assent::kafka {
 
-std::shared_ptr<Production> Production::Start(Cluster& cluster, const v1::KafkaToken& transaction,
-                                              const std::vector<PartitionRecords>& records, absl::Duration patience,
+std::shared_ptr<Production> Production::Start(Cluster& cluster, v1::KafkaToken transaction,
+                                              std::vector<PartitionBatches> records, absl::Duration patience,
                                               Done done) {
-  auto production = std::make_shared<Production>(cluster, transaction, records, patience, std::move(done));
+  auto production =
+      std::make_shared<Production>(cluster, std::move(transaction), std::move(records), patience, std::move(done));
   production->deadline_call_ = cluster.delayed_calls().After(patience, [weak = std::weak_ptr<Production>(production)] {
     if (const auto late = weak.lock()) late->DeadlinePassed();
   });
-  if (transaction.version() == v1::KAFKA_TRANSACTION_V1) {
+  if (production->transaction_.version() == v1::KAFKA_TRANSACTION_V1) {
     production->AddPartitions();
   } else {
     production->Step();
@@ -26,25 +27,19 @@ std::shared_ptr<Production> Production::Start(Cluster& cluster, const v1::KafkaT
   return production;
 }
 
-Production::Production(Cluster& cluster, const v1::KafkaToken& transaction,
-                       const std::vector<PartitionRecords>& records, absl::Duration patience, Done done)
+Production::Production(Cluster& cluster, v1::KafkaToken transaction, std::vector<PartitionBatches> records,
+                       absl::Duration patience, Done done)
     : cluster_(cluster),
-      transaction_(transaction),
+      transaction_(std::move(transaction)),
       deadline_(cluster.clock().Monotonic() + patience),
       partitions_left_(records.size()),
       done_(std::move(done)) {
-  const wire::Compression compression = *wire::ParseCompression(cluster.options().compression);
-  for (const PartitionRecords& from : records) {
+  for (PartitionBatches& from : records) {
     Partition& partition = partitions_.emplace_back();
-    partition.topic = from.topic;
+    partition.topic = std::move(from.topic);
     partition.index = from.partition;
+    partition.batches = std::move(from.batches);
     partition.backoff = cluster.options().first_backoff;
-    std::int32_t sequence = 0;  // each transaction has an epoch of its own
-    for (const wire::RecordBatchBuilder& batch : from.batches) {
-      partition.batches.push_back(batch.Finish(transaction_.producer_id(),
-                                               static_cast<std::int16_t>(transaction_.epoch()), sequence, compression));
-      sequence += batch.records();
-    }
   }
 }
 

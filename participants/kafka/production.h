@@ -42,14 +42,14 @@ class Production : public std::enable_shared_from_this<Production> {
  public:
   using Done = absl::AnyInvocable<void(Produced)>;
 
-  static std::shared_ptr<Production> Start(Cluster& cluster, const v1::KafkaToken& transaction,
-                                           const std::vector<PartitionRecords>& records, absl::Duration patience,
-                                           Done done);
+  // `transaction` says under which id, producer and epoch, and of which version it is.
+  static std::shared_ptr<Production> Start(Cluster& cluster, v1::KafkaToken transaction,
+                                           std::vector<PartitionBatches> records, absl::Duration patience, Done done);
 
   // Ends it at once, as refused: what was sent may still arrive.
   void Cancel(BranchError why);
 
-  Production(Cluster& cluster, const v1::KafkaToken& transaction, const std::vector<PartitionRecords>& records,
+  Production(Cluster& cluster, v1::KafkaToken transaction, std::vector<PartitionBatches> records,
              absl::Duration patience, Done done);
 
  private:

@@ -1,7 +1,6 @@
 #include "participants/kafka/record_buffer.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -60,6 +59,23 @@ wire::Record ToWire(const v1::KafkaRecord& record, std::int64_t now_ms) {
 
 }  // namespace
 
+std::vector<PartitionBatches> FinishBatches(const std::vector<PartitionRecords>& records,
+                                            const ProducerSession& session, wire::Compression compression) {
+  std::vector<PartitionBatches> finished;
+  finished.reserve(records.size());
+  for (const PartitionRecords& from : records) {
+    PartitionBatches& to = finished.emplace_back();
+    to.topic = from.topic;
+    to.partition = from.partition;
+    std::int32_t sequence = 0;
+    for (const wire::RecordBatchBuilder& batch : from.batches) {
+      to.batches.push_back(batch.Finish(session.producer_id, session.epoch, sequence, compression));
+      sequence += batch.records();
+    }
+  }
+  return finished;
+}
+
 std::optional<BranchError> RecordBuffer::CheckRecord(const v1::KafkaRecord& record) const {
   if (!IsTopicName(record.topic())) {
     return Invalid(error::kInvalidTopic,
@@ -87,9 +103,7 @@ std::optional<BranchError> RecordBuffer::CheckRecord(const v1::KafkaRecord& reco
   return std::nullopt;
 }
 
-std::optional<BranchError> RecordBuffer::Check(const v1::KafkaOperation& operation,
-                                               std::vector<std::string>& topics) const {
-  std::set<std::string> names;
+std::optional<BranchError> RecordBuffer::Check(const v1::KafkaOperation& operation, WantedTopics& topics) const {
   std::size_t bytes = bytes_;
   for (const v1::KafkaRecord& record : operation.records()) {
     if (auto error = CheckRecord(record)) return error;
@@ -102,7 +116,8 @@ std::optional<BranchError> RecordBuffer::Check(const v1::KafkaOperation& operati
                        options_->name, "\" (and a broker takes no more than the topic's max.message.bytes)"));
     }
     bytes += size;
-    names.insert(record.topic());
+    std::int32_t& highest = topics.try_emplace(record.topic(), -1).first->second;
+    if (record.has_partition()) highest = std::max(highest, record.partition());
   }
   if (bytes > options_->max_branch_bytes) {
     return BranchError{
@@ -110,7 +125,6 @@ std::optional<BranchError> RecordBuffer::Check(const v1::KafkaOperation& operati
         .message = absl::StrCat("the branch would hold ", bytes, " bytes of records, more than max_branch_bytes = ",
                                 options_->max_branch_bytes, " of participant \"", options_->name, "\"")};
   }
-  topics.assign(names.begin(), names.end());
   return std::nullopt;
 }
 

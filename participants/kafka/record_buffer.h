@@ -14,6 +14,7 @@
 #include "participants/kafka/cluster.h"
 #include "participants/kafka/kafka_options.h"
 #include "participants/kafka/partitioner.h"
+#include "participants/kafka/transactional_id_pool.h"
 #include "participants/kafka/wire/record_batch.h"
 #include "participants/participant.h"
 
@@ -26,6 +27,17 @@ struct PartitionRecords {
   std::vector<wire::RecordBatchBuilder> batches;
 };
 
+// The same, as they go to the broker.
+struct PartitionBatches {
+  std::string topic;
+  std::int32_t partition = 0;
+  std::vector<std::string> batches;
+};
+
+// The records as one transaction produces them, whose epoch nothing else was produced under.
+std::vector<PartitionBatches> FinishBatches(const std::vector<PartitionRecords>& records,
+                                            const ProducerSession& session, wire::Compression compression);
+
 // The records of a branch, checked, encoded, and sorted by partition: kept until the branch prepares.
 //
 // Owned by its branch.
@@ -35,9 +47,9 @@ class RecordBuffer {
   RecordBuffer(const KafkaOptions& options, Partitioner partitioner, std::uint64_t turn)
       : options_(&options), partitioner_(partitioner), turn_(turn) {}
 
-  // The topics that an operation names, once each, or why the operation can never be taken: bad names, records that are
-  // too large, more bytes than a branch may have.
-  std::optional<BranchError> Check(const v1::KafkaOperation& operation, std::vector<std::string>& topics) const;
+  // The topics and partitions that an operation names, or why the operation can never be taken: bad names, records that
+  // are too large, more bytes than a branch may have.
+  std::optional<BranchError> Check(const v1::KafkaOperation& operation, WantedTopics& topics) const;
 
   // Adds the records of a checked operation whose topics the cluster knows: all of them, or none and why.
   std::optional<BranchError> Add(const v1::KafkaOperation& operation, const Cluster& cluster, absl::Time now);

@@ -8,6 +8,18 @@
 #include "participants/kafka/error_codes.h"
 
 namespace assent::kafka {
+namespace {
+
+wire::EndTxnRequest EndTxnOf(const v1::KafkaToken& transaction, bool commit) {
+  const bool is_v1 = transaction.version() == v1::KAFKA_TRANSACTION_V1;
+  return {.version = is_v1 ? wire::EndTxnRequest::kV1 : wire::EndTxnRequest::kV2,
+          .transactional_id = transaction.transactional_id(),
+          .producer_id = transaction.producer_id(),
+          .epoch = static_cast<std::int16_t>(transaction.epoch()),
+          .commit = commit};
+}
+
+}  // namespace
 
 void TransactionEnd::Start(Cluster& cluster, const v1::KafkaToken& token, std::uint32_t number, bool commit,
                            Done done) {
@@ -25,14 +37,8 @@ TransactionEnd::TransactionEnd(Cluster& cluster, const v1::KafkaToken& token, st
       done_(std::move(done)) {}
 
 void TransactionEnd::EndTxn() {
-  const bool is_v1 = token_.version() == v1::KAFKA_TRANSACTION_V1;
-  wire::EndTxnRequest request{.version = is_v1 ? wire::EndTxnRequest::kV1 : wire::EndTxnRequest::kV2,
-                              .transactional_id = token_.transactional_id(),
-                              .producer_id = token_.producer_id(),
-                              .epoch = static_cast<std::int16_t>(token_.epoch()),
-                              .commit = commit_};
   CoordinatorCall<wire::EndTxnRequest>::Start(
-      cluster_, std::move(request), {.patience = Left(), .concurrent_is_an_answer = true},
+      cluster_, EndTxnOf(token_, commit_), {.patience = Left(), .concurrent_is_an_answer = true},
       [self = shared_from_this()](Answer<wire::EndTxnResponse> answer) { self->JudgeEndTxn(answer); });
 }
 
@@ -82,16 +88,10 @@ void TransactionEnd::JudgeState(const std::string& why, const wire::DescribeTran
   const std::string told = absl::StrCat("transactional id \"", token_.transactional_id(), "\" (epoch ", token_.epoch(),
                                         " in the token) is in state ", state.empty() ? "unknown to Kafka" : state,
                                         " at epoch ", found.epoch, "; ", why);
-  if (state == "Ongoing") return EndTxnAgain(told);
+  if (state == "Ongoing" && !IsAboveToken(found)) return EndTxnAgain(told);
   if (commit_) {
     if (is_committed) return Finished(Finish::Kind::kDone);
-    // Repair by producing the records again belongs here; until then an operator has to.
-    if (is_aborted) {
-      return Finished(Finish::Kind::kHeuristic,
-                      absl::StrCat("the transaction is to be committed, but Kafka has aborted it: its records are not "
-                                   "visible and have to be produced again; ",
-                                   told));
-    }
+    if (state == "CompleteAbort" || state == "Ongoing") return Repair(told, found);
     if (is_nothing) {
       return Finished(Finish::Kind::kHeuristic,
                       absl::StrCat("the transaction is to be committed, but Kafka no longer knows what became of it: "
@@ -116,8 +116,67 @@ void TransactionEnd::EndTxnAgain(std::string why) {
   backoff_ = std::min(backoff_ * 2, cluster_.options().last_backoff);
 }
 
-void TransactionEnd::Finished(Finish::Kind kind, std::string message) {
-  done_({.finish = {.kind = kind, .message = std::move(message)}, .next = next_});
+// ---- Repair ---------------------------------------------------------------------------------------------------------
+
+// Nobody but a repair begins a transaction of an id that is pinned.
+bool TransactionEnd::IsAboveToken(const wire::DescribeTransactionsResponse& found) const {
+  return found.producer_id != token_.producer_id() || found.epoch > token_.epoch();
+}
+
+void TransactionEnd::Repair(const std::string& why, const wire::DescribeTransactionsResponse& found) {
+  // Under the token's own epoch the leaders would take the records for those that were aborted.
+  if (token_.records().empty() || !IsAboveToken(found)) {
+    return Finished(
+        Finish::Kind::kHeuristic,
+        absl::StrCat("the transaction is to be committed, but Kafka has aborted it: its records are not visible and "
+                     "have to be produced again, by hand, because ",
+                     token_.records().empty() ? "they were more than max_logged_bytes and do not stand in the log"
+                                              : "its epoch has not changed since",
+                     "; ", why));
+  }
+  v1::KafkaToken again;
+  again.set_transactional_id(token_.transactional_id());
+  again.set_producer_id(found.producer_id);
+  again.set_epoch(found.epoch);
+  again.set_version(cluster_.transactions());
+  *again.mutable_topics() = token_.topics();
+  std::vector<PartitionBatches> records;
+  for (const auto& from : token_.records()) {
+    PartitionBatches& to = records.emplace_back();
+    to.topic = from.topic();
+    to.partition = from.partition();
+    for (const std::string& batch : from.batches()) {
+      to.batches.push_back(wire::Reissue(batch, found.producer_id, found.epoch));
+    }
+  }
+  Production::Start(
+      cluster_, again, std::move(records), Left(), [self = shared_from_this(), again, why](const Produced& produced) {
+        if (produced.kind == Produced::Kind::kAcknowledged) return self->CommitRepaired(again);
+        self->Finished(Finish::Kind::kRetry,
+                       absl::StrCat("its records cannot be produced again yet: ", produced.error.message, "; ", why));
+      });
+}
+
+void TransactionEnd::CommitRepaired(const v1::KafkaToken& again) {
+  CoordinatorCall<wire::EndTxnRequest>::Start(
+      cluster_, EndTxnOf(again, /*commit=*/true), {.patience = Left(), .concurrent_is_an_answer = true},
+      [self = shared_from_this()](Answer<wire::EndTxnResponse> answer) {
+        // Whatever else it says: the next attempt finds the state, and in it how far this one came.
+        if (answer.delivery != Delivery::kAnswered) return self->Finished(Finish::Kind::kRetry, answer.message);
+        if (answer.response.error_code != error::kNone) {
+          return self->Finished(
+              Finish::Kind::kRetry,
+              ErrorOfCode(answer.response.error_code,
+                          absl::StrCat("EndTxn of transactional id \"", self->token_.transactional_id(),
+                                       "\", which repeats a transaction that Kafka had aborted"))
+                  .message);
+        }
+        self->Finished(Finish::Kind::kDone, "", /*repaired=*/true);
+      });
+}
+
+void TransactionEnd::Finished(Finish::Kind kind, std::string message, bool repaired) {
+  done_({.finish = {.kind = kind, .message = std::move(message), .repaired = repaired}, .next = next_});
 }
 
 }  // namespace assent::kafka

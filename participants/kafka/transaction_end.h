@@ -8,6 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "assent/v1/token.pb.h"
 #include "participants/kafka/cluster.h"
+#include "participants/kafka/production.h"
 #include "participants/kafka/transactional_id_pool.h"
 #include "participants/kafka/wire/transaction_messages.h"
 #include "participants/participant.h"
@@ -28,10 +29,16 @@ struct Ended {
 //              NONE                            told to commit            told to abort
 //   EndTxn ----------> done    CompleteCommit  done                      heuristic
 //     |    ^                   PrepareCommit   done                      heuristic
-//     |    | Ongoing           CompleteAbort   heuristic (the place of   done
-//     v    |                   PrepareAbort      a later repair)         done
+//     |    | Ongoing           CompleteAbort   repair                    done
+//     v    |                   PrepareAbort    retry                     done
 //   DescribeTransactions --->  Empty, unknown  heuristic                 done: nothing is open
 //                              anything else   retry                     retry
+//
+// Repair: Kafka has aborted what was decided to commit, because nobody ended it for longer than its timeout. The
+// records that the token holds are produced once more, in a transaction of the same id at its present epoch, and that
+// one is committed. A repair that was interrupted is found Ongoing above the token's epoch, and goes on where it stood:
+// its batches have the sequences that they had, so the leaders take none twice. Without records in the token:
+// heuristic.
 //
 // Keeps itself alive through its requests; used on the shard's thread. The cluster outlives it.
 class TransactionEnd : public std::enable_shared_from_this<TransactionEnd> {
@@ -48,7 +55,10 @@ class TransactionEnd : public std::enable_shared_from_this<TransactionEnd> {
   void Describe(std::string why);
   void JudgeState(const std::string& why, const wire::DescribeTransactionsResponse& found);
   void EndTxnAgain(std::string why);
-  void Finished(Finish::Kind kind, std::string message = "");
+  bool IsAboveToken(const wire::DescribeTransactionsResponse& found) const;
+  void Repair(const std::string& why, const wire::DescribeTransactionsResponse& found);
+  void CommitRepaired(const v1::KafkaToken& again);
+  void Finished(Finish::Kind kind, std::string message = "", bool repaired = false);
   absl::Duration Left() const { return until_ - cluster_.clock().Monotonic(); }
 
   Cluster& cluster_;

@@ -42,7 +42,13 @@ void TransactionalIds::Start(const std::vector<std::uint32_t>& pinned) {
   for (const std::uint32_t number : pinned) pool_.Pin(number);
 }
 
+void TransactionalIds::TakeOver() {
+  has_taken_over_ = true;
+  if (cluster_.is_up()) ClusterReturned();
+}
+
 void TransactionalIds::ClusterReturned() {
+  if (!has_taken_over_) return;
   FenceNext();
   // Also when the cluster returns: a broker that was away may have kept ids that nobody else could tell.
   FenceLeftBehind();

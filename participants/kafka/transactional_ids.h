@@ -31,6 +31,9 @@ class TransactionalIds {
   // `pinned`: the ids of decided, unfinished transactions of earlier processes.
   void Start(const std::vector<std::uint32_t>& pinned);
 
+  // Every id of this coordinator that is not pinned is free to be fenced; none is touched before.
+  void TakeOver();
+
   // The cluster can be reached: goes on with what waits for it.
   void ClusterReturned();
 
@@ -52,6 +55,8 @@ class TransactionalIds {
   void ListForeign(absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done);
 
   std::string IdOf(std::uint32_t number) const;
+  // After which the broker aborts a transaction, as far as it has said.
+  absl::Duration transaction_timeout() const { return absl::Milliseconds(transaction_timeout_ms_); }
   std::string Describe() const;  // "12 of 256 transactional ids, 3 in use"
 
  private:
@@ -81,6 +86,7 @@ class TransactionalIds {
   std::size_t fencing_ = 0;       // InitProducerId calls under way for the pool
   std::size_t pool_fencing_ = 0;  // ids that will be idle once they are fenced
   std::string last_failure_;      // of fencing
+  bool has_taken_over_ = false;
   bool listing_left_behind_ = false;
   std::int64_t transaction_timeout_ms_;
   bool timeout_is_known_ = false;

@@ -68,7 +68,9 @@ void ConnectionPool::OpenKept() {
   kept_ = Make(
       [this] {
         kept_was_tried_ = true;
-        failed_attempts_ = 0;
+        if (std::exchange(failed_attempts_, 0) > 0) {
+          spdlog::info("participant \"{}\": PostgreSQL can be reached again", options_.name);
+        }
         last_error_.clear();
         max_prepared_transactions_ = kept_->server_settings().max_prepared_transactions;
         server_version_ = kept_->server_settings().version;

@@ -34,6 +34,9 @@ class PostgresParticipant : public Participant {
     pool_.Start(std::move(on_available));
   }
 
+  // Nor is there anything to end here: prepared transactions are found by ListOwn().
+  void TakeOver() override {}
+
   absl::Status Open(const BranchId& branch, const v1::BranchOptions& options, absl::Time deadline) override;
   void Execute(const BranchId& branch, v1::Operation operation, ExecuteDone done) override;
   void Prepare(const BranchId& branch, PrepareDone done) override;

@@ -14,6 +14,7 @@ Participant& ContractDriver::Start(ParticipantHarness& harness, std::uint32_t ep
   Participant& participant = *instances_.back();
   const int before = available_count_;
   participant.Start(std::move(unfinished_tokens), [this] { ++available_count_; });
+  participant.TakeOver();
   if (await_available) {
     EXPECT_TRUE(RunUntil([&] { return available_count_ > before; })) << participant.health().message;
   }

@@ -38,13 +38,15 @@ std::string KafkaParticipant(const std::string& name, const std::string& server,
                       "\"]\n", more, "\n");
 }
 
-Assentd::Assentd(const std::string& participants, const std::string& settings, std::filesystem::path data_dir)
+Assentd::Assentd(const std::string& participants, const std::string& settings, std::filesystem::path data_dir,
+                 const std::string& coordinator)
     : folder_(std::filesystem::temp_directory_path() / UniqueName("assentd")),
       data_dir_(data_dir.empty() ? folder_ / "data" : std::move(data_dir)),
+      coordinator_(coordinator.empty() ? UniqueName("c") : coordinator),
       address_(absl::StrCat("127.0.0.1:", FreePort())) {
   std::filesystem::create_directories(folder_);
   std::ofstream(folder_ / "assentd.toml")
-      << "coordinator = \"" << UniqueName("c") << "\"\ndata_dir = \"" << data_dir_.string() << "\"\n"
+      << "coordinator = \"" << coordinator_ << "\"\ndata_dir = \"" << data_dir_.string() << "\"\n"
       << settings << "\n"
       << participants;
 }

@@ -26,9 +26,10 @@ struct Refusal {
 // dies with the thread that started it.
 class Assentd {
  public:
-  // `participants` are the [[participant]] tables, `settings` what stands above them, `data_dir` another one's folder.
+  // `participants` are the [[participant]] tables, `settings` what stands above them; `data_dir` and `coordinator` are
+  // another one's folder and name.
   explicit Assentd(const std::string& participants, const std::string& settings = "",
-                   std::filesystem::path data_dir = {});
+                   std::filesystem::path data_dir = {}, const std::string& coordinator = "");
   ~Assentd();  // by SIGKILL; removes the folder
   Assentd(const Assentd&) = delete;
   Assentd& operator=(const Assentd&) = delete;
@@ -41,6 +42,7 @@ class Assentd {
   int Stop();   // SIGTERM; the exit code
 
   const std::string& address() const { return address_; }
+  const std::string& coordinator() const { return coordinator_; }
   std::shared_ptr<grpc::Channel> NewChannel() const;
   const std::filesystem::path& data_dir() const { return data_dir_; }
   std::string Log() const;  // what it wrote to standard error, in all its lives
@@ -58,6 +60,7 @@ class Assentd {
 
   const std::filesystem::path folder_;
   const std::filesystem::path data_dir_;
+  const std::string coordinator_;
   const std::string address_;
   pid_t pid_ = 0;
 };

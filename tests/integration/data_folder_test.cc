@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <thread>
 
 #include "tests/integration/assentd_process.h"
+#include "tests/integration/await.h"
 #include "tests/integration/caller.h"
+#include "tests/integration/topic.h"
 
 namespace assent::integration {
 namespace {
@@ -16,6 +20,7 @@ namespace {
 using testing::HasSubstr;
 
 constexpr int kLogRefuses = 3;  // docs/configuration.md, "exit codes"
+constexpr int kForeignWork = 4;
 
 // Every file of a folder with its bytes.
 std::map<std::string, std::string> Contents(const std::filesystem::path& folder) {
@@ -113,6 +118,80 @@ TEST_F(DataFolderTest, OneThatIsDamagedIsRefusedAndLeftAlone) {
     const auto described = again.Get(id);
     EXPECT_EQ(described.response.outcome(), v1::COMMITTED) << described.message();
   }
+}
+
+// ---- Another log under the same name --------------------------------------------------------------------------------
+
+class ForeignWorkTest : public DataFolderTest {
+ protected:
+  std::string Participants() const {
+    return DataFolderTest::Participants() + PostgresParticipant("stock-db", stock_.conninfo()) +
+           KafkaParticipant("events");
+  }
+
+  v1::SubmitRequest AnOrder() const {
+    v1::SubmitRequest request;
+    AddBranch(request, "orders-db", SqlWork("INSERT INTO orders VALUES (1)"));
+    AddBranch(request, "stock-db", SqlWork("UPDATE stock SET left_over = left_over - 1"));
+    AddBranch(request, "events", RecordWork(topic_.name(), "k", "v"));
+    request.mutable_branches(2)->mutable_options()->mutable_kafka()->set_order(v1::UNORDERED);
+    return request;
+  }
+
+  void SetUp() override {
+    database_.Run("CREATE TABLE orders (id bigint)");
+    stock_.Run("CREATE TABLE stock (left_over bigint); INSERT INTO stock VALUES (1000)");
+  }
+
+  ScratchDatabase stock_;
+  ScratchTopic topic_;
+};
+
+// A start on an old copy of the folder must leave what the right one has prepared, at every participant, to it.
+TEST_F(ForeignWorkTest, AnOldCopyOfTheFolderIsRefusedAndNoParticipantIsTouched) {
+  Assentd right(Participants());
+  ASSERT_TRUE(right.Start());
+  ASSERT_TRUE(Caller(right.NewChannel()).Submit(AnOrder()).ok());
+  ASSERT_EQ(right.Stop(), 0);
+  const std::filesystem::path copy = right.data_dir().string() + "-copy";
+  std::filesystem::copy(right.data_dir(), copy, std::filesystem::copy_options::recursive);
+
+  // Dies with one branch prepared, one open in Kafka, and one that waits for a lock.
+  ASSERT_TRUE(right.Start());
+  PGconn* const locking = PQconnectdb(stock_.conninfo().c_str());
+  PQclear(PQexec(locking, "BEGIN; LOCK TABLE stock"));
+  std::thread waiting([&] { (void)Caller(right.NewChannel()).Submit(AnOrder()); });
+  EXPECT_TRUE(Await([&] { return database_.Prepared().size() == 1 && !topic_.IsStable(); }));
+  right.Kill();
+  waiting.join();
+  PQfinish(locking);
+
+  Assentd stale(Participants(), "", copy, right.coordinator());
+  const Refusal refused = stale.StartRefused();
+  EXPECT_EQ(refused.exit_code, kForeignWork) << refused.log;
+  EXPECT_EQ(database_.Prepared().size(), 1u);
+  EXPECT_FALSE(topic_.IsStable()) << "an id was fenced, and with it the transaction that the right folder may need";
+
+  ASSERT_TRUE(right.Start());
+  EXPECT_TRUE(Await([&] { return database_.Prepared().empty() && topic_.IsStable(); }));
+  EXPECT_TRUE(Caller(right.NewChannel()).Submit(AnOrder()).ok());
+  EXPECT_EQ(topic_.ReadCommitted().size(), 2u);
+  std::filesystem::remove_all(copy);
+}
+
+TEST_F(ForeignWorkTest, ASecondOneOfTheSameNameIsRefusedAndTheFirstGoesOn) {
+  Assentd first(Participants());
+  ASSERT_TRUE(first.Start());
+  Caller caller(first.NewChannel());
+  ASSERT_TRUE(caller.Submit(AnOrder()).ok());
+  Assentd second(Participants(), "", {}, first.coordinator());
+  const Refusal refused = second.StartRefused();
+  EXPECT_EQ(refused.exit_code, kForeignWork) << refused.log;
+  EXPECT_THAT(refused.log, HasSubstr("--adopt"));
+  ASSERT_EQ(first.Stop(), 0);
+  ASSERT_TRUE(first.Start()) << "the second has left nothing behind";
+  const auto goes_on = Caller(first.NewChannel()).Submit(AnOrder());
+  EXPECT_TRUE(goes_on.ok()) << goes_on.message();
 }
 
 }  // namespace

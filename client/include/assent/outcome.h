@@ -9,7 +9,8 @@ namespace assent {
 inline namespace client {
 
 // What is known about the fate of a transaction. Unknown is not aborted: it may have been committed. Ask
-// (Client::GetTransaction), or repeat a Submit under the same request_id.
+// (Client::GetTransaction), or repeat a Submit under the same request_id. Aborted: nothing of it exists. A Submit that
+// was refused before it began is aborted, too; made again under the same request_id it may be carried out.
 enum class Outcome { kUnknown, kCommitted, kAborted };
 
 // Why a transaction was not committed, or why it is not known whether it was.

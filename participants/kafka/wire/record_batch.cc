@@ -13,7 +13,8 @@ constexpr std::size_t kBatchLengthAt = 8;
 constexpr std::size_t kLengthCountsFrom = 12;
 constexpr std::size_t kChecksumAt = 17;
 constexpr std::size_t kChecksumCoversFrom = 21;
-constexpr std::size_t kHeaderBytes = 61;
+constexpr std::size_t kProducerIdAt = 43;
+constexpr std::size_t kEpochAt = 51;
 
 constexpr std::int8_t kMagic = 2;
 constexpr std::int16_t kTransactional = 0x10;
@@ -67,10 +68,10 @@ std::size_t MostBytesOf(const Record& record) {
   constexpr std::int64_t kFarTimestamp = std::int64_t{1} << 48;
   constexpr std::int64_t kFarOffset = std::int64_t{1} << 30;
   const std::size_t body = BodySize(record, kFarTimestamp, kFarOffset);
-  return kHeaderBytes + VarintSize(static_cast<std::int64_t>(body)) + body;
+  return kBatchHeaderBytes + VarintSize(static_cast<std::int64_t>(body)) + body;
 }
 
-RecordBatchBuilder::RecordBatchBuilder() { out_.Raw(std::string(kHeaderBytes, '\0')); }
+RecordBatchBuilder::RecordBatchBuilder() { out_.Raw(std::string(kBatchHeaderBytes, '\0')); }
 
 void RecordBatchBuilder::Add(const Record& record) {
   if (records_ == 0) base_timestamp_ms_ = latest_timestamp_ms_ = record.timestamp_ms;
@@ -93,7 +94,7 @@ void RecordBatchBuilder::Add(const Record& record) {
 std::string RecordBatchBuilder::Finish(std::int64_t producer_id, std::int16_t epoch, std::int32_t base_sequence,
                                        Compression compression) const {
   ASSENT_CHECK(records_ > 0, "a batch has at least one record");
-  const std::string_view plain = std::string_view(out_.bytes()).substr(kHeaderBytes);
+  const std::string_view plain = std::string_view(out_.bytes()).substr(kBatchHeaderBytes);
   std::string compressed;
   if (compression != Compression::kNone) {
     compressed = Compress(compression, plain);
@@ -108,11 +109,24 @@ std::string RecordBatchBuilder::Finish(std::int64_t producer_id, std::int16_t ep
                        .producer_id = producer_id,
                        .epoch = epoch,
                        .base_sequence = base_sequence});
-  ASSENT_CHECK(batch.size() == kHeaderBytes, "the header of a batch has 61 bytes");
+  ASSENT_CHECK(batch.size() == kBatchHeaderBytes, "the header of a batch has 61 bytes");
   batch.Raw(compression == Compression::kNone ? plain : compressed);
   batch.OverwriteInt32(kBatchLengthAt, static_cast<std::uint32_t>(batch.size() - kLengthCountsFrom));
   batch.OverwriteInt32(kChecksumAt, Crc32c(std::string_view(batch.bytes()).substr(kChecksumCoversFrom)));
   return std::move(batch).Take();
+}
+
+std::string Reissue(std::string batch, std::int64_t producer_id, std::int16_t epoch) {
+  ASSENT_CHECK(batch.size() >= kBatchHeaderBytes, "a batch has a header");
+  Encoder producer;
+  producer.Int64(producer_id);
+  producer.Int16(epoch);
+  static_assert(kEpochAt == kProducerIdAt + sizeof(producer_id));
+  batch.replace(kProducerIdAt, producer.size(), producer.bytes());
+  Encoder checksum;
+  checksum.Int32(static_cast<std::int32_t>(Crc32c(std::string_view(batch).substr(kChecksumCoversFrom))));
+  batch.replace(kChecksumAt, checksum.size(), checksum.bytes());
+  return batch;
 }
 
 }  // namespace assent::kafka::wire

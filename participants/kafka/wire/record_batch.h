@@ -50,4 +50,11 @@ class RecordBatchBuilder {
   std::int64_t latest_timestamp_ms_ = 0;
 };
 
+// What every batch begins with.
+inline constexpr std::size_t kBatchHeaderBytes = 61;
+
+// A batch of Finish() as another transaction produces it: with the same records and sequence, for a new producer id and
+// epoch. `batch` has at least its header.
+std::string Reissue(std::string batch, std::int64_t producer_id, std::int16_t epoch);
+
 }  // namespace assent::kafka::wire

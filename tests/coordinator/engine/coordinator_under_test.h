@@ -32,6 +32,11 @@ struct CoordinatorUnderTest {
                                     std::move(participants));
   }
 
+  void Start() {
+    shard->Start();
+    shard->TakeOver(/*checked=*/{});  // the fakes answer at once
+  }
+
   // An answer, once it has come.
   template <typename Response>
   using Box = std::shared_ptr<std::optional<absl::StatusOr<Response>>>;

@@ -29,6 +29,7 @@ class FakeParticipant final : public Participant {
     unfinished = std::move(unfinished_tokens);
     available = std::move(on_available);
   }
+  void TakeOver() override { ++taken_over; }
   absl::Status Open(const BranchId& branch, const v1::BranchOptions&, absl::Time) override {
     if (open_result.ok()) Note("open", branch);
     return open_result;
@@ -69,6 +70,7 @@ class FakeParticipant final : public Participant {
   }
   void Forget(const BranchId& branch, const std::string&) override { Note("forget", branch); }
   void ListOwn(ListDone done) override {
+    if (is_away) return done(absl::UnavailableError("away"));
     OwnWork work;
     for (const auto& [gid, branch] : store_.prepared)
       work.branches.push_back({branch, "found " + gid, absl::UnixEpoch()});
@@ -93,6 +95,7 @@ class FakeParticipant final : public Participant {
   std::string result_text;  // instead of the count of records
   Vote vote{.kind = Vote::Kind::kYes};
   Finish finish{.kind = Finish::Kind::kDone};
+  bool is_away = false;  // does not say what it holds
   bool hold_execute = false;
   bool hold_votes = false;
   bool prepares_although_unknown = false;
@@ -100,6 +103,7 @@ class FakeParticipant final : public Participant {
   std::vector<std::string> journal;  // "prepare db"
   std::vector<std::string> tokens;
   std::vector<std::string> unfinished;
+  int taken_over = 0;  // times
   std::function<void()> available;
 
  private:

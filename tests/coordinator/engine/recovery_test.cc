@@ -16,8 +16,7 @@ struct RecoveryTest : testing::Test {
   std::unique_ptr<CoordinatorUnderTest> Restart(const CoordinatorUnderTest& before) {
     auto after = std::make_unique<CoordinatorUnderTest>(db_store, events_store, before.log.Reopened());
     before.log.CopyDurableTo(after->log);
-    after->shard->Start();
-    after->shard->StartSweeping();
+    after->Start();
     after->scheduler.Advance(absl::Seconds(1));
     return after;
   }
@@ -28,7 +27,7 @@ struct RecoveryTest : testing::Test {
 
 TEST_F(RecoveryTest, DecidedWorkIsFinishedFromItsTokens) {
   CoordinatorUnderTest first(db_store, events_store);
-  first.shard->Start();
+  first.Start();
   first.db->finish = first.events->finish = {.kind = Finish::Kind::kRetry};
   const std::string txn = first.BeginAndEnlistBoth();
   EXPECT_TRUE((*first.Commit(txn, v1::DECIDED))->ok());
@@ -45,7 +44,7 @@ TEST_F(RecoveryTest, DecidedWorkIsFinishedFromItsTokens) {
 
 TEST_F(RecoveryTest, ALaterProcessStillTellsWhichBranchesDidWhat) {
   CoordinatorUnderTest first(db_store, events_store);
-  first.shard->Start();
+  first.Start();
   first.db->finish = {.kind = Finish::Kind::kHeuristic, .message = "rolled back by hand"};
   const std::string txn = first.BeginAndEnlistBoth();
   EXPECT_TRUE((*first.Commit(txn, v1::COMPLETED))->ok());
@@ -62,7 +61,7 @@ TEST_F(RecoveryTest, ALaterProcessStillTellsWhichBranchesDidWhat) {
 
 TEST_F(RecoveryTest, PreparedWorkWithoutADecisionIsRolledBack) {
   CoordinatorUnderTest first(db_store, events_store);
-  first.shard->Start();
+  first.Start();
   first.log.sync_at_once = false;  // the decision never becomes durable
   const std::string txn = first.BeginAndEnlistBoth();
   const auto commit = first.Commit(txn);
@@ -77,7 +76,7 @@ TEST_F(RecoveryTest, PreparedWorkWithoutADecisionIsRolledBack) {
 
 TEST_F(RecoveryTest, ARepeatOfACommittedRequestIsNotRunAgain) {
   CoordinatorUnderTest first(db_store, events_store);
-  first.shard->Start();
+  first.Start();
   const auto request = CoordinatorUnderTest::SubmitBoth("r1");
   const std::string txn = (*first.Call(&Shard::Submit, request))->value().txn_id();
 
@@ -92,7 +91,7 @@ TEST_F(RecoveryTest, ARepeatOfACommittedRequestIsNotRunAgain) {
 
 TEST_F(RecoveryTest, ARepeatOfARequestThatLeftNoDecisionRunsAnew) {
   CoordinatorUnderTest first(db_store, events_store);
-  first.shard->Start();
+  first.Start();
   first.log.sync_at_once = false;
   const auto request = CoordinatorUnderTest::SubmitBoth("r1");
   first.Call(&Shard::Submit, request);
@@ -104,7 +103,7 @@ TEST_F(RecoveryTest, ARepeatOfARequestThatLeftNoDecisionRunsAnew) {
 
 TEST_F(RecoveryTest, AnAbortedRequestStaysAborted) {
   CoordinatorUnderTest first(db_store, events_store);
-  first.shard->Start();
+  first.Start();
   first.db->vote = {.kind = Vote::Kind::kNo, .error = {.message = "no"}};
   const auto request = CoordinatorUnderTest::SubmitBoth("r1");
   EXPECT_FALSE((*first.Call(&Shard::Submit, request))->ok());
@@ -116,8 +115,7 @@ TEST_F(RecoveryTest, AnAbortedRequestStaysAborted) {
 
 TEST_F(RecoveryTest, APrepareThatLandsAfterItsTransactionHasEndedIsRolledBack) {
   CoordinatorUnderTest t(db_store, events_store);
-  t.shard->Start();
-  t.shard->StartSweeping();
+  t.Start();
   t.db->vote = {.kind = Vote::Kind::kUnknown, .error = {.message = "connection lost"}};
   const std::string txn = t.BeginAndEnlistBoth();
   EXPECT_EQ((*t.Commit(txn))->status().code(), absl::StatusCode::kAborted);
@@ -129,8 +127,7 @@ TEST_F(RecoveryTest, APrepareThatLandsAfterItsTransactionHasEndedIsRolledBack) {
 
 TEST_F(RecoveryTest, ARunningTransactionIsNeverSwept) {
   CoordinatorUnderTest t(db_store, events_store);
-  t.shard->Start();
-  t.shard->StartSweeping();
+  t.Start();
   t.events->hold_votes = true;
   v1::BeginRequest begin;
   begin.mutable_timeout()->set_seconds(3600);
@@ -150,7 +147,7 @@ TEST_F(RecoveryTest, ARunningTransactionIsNeverSwept) {
 
 TEST_F(RecoveryTest, ACommittedBranchThatAFailoverBroughtBackIsCommittedAgain) {
   CoordinatorUnderTest first(db_store, events_store);
-  first.shard->Start();
+  first.Start();
   const std::string txn = first.BeginAndEnlistBoth();
   first.Commit(txn);
   const BranchId back{*ParseTxnId(txn), "db"};
@@ -168,8 +165,7 @@ TEST_F(RecoveryTest, WorkOfAnotherCoordinatorAnotherLogOrALaterEpochIsNotTouched
     CoordinatorUnderTest t(db_store, events_store);
     const BranchId branch{txn, "db"};
     db_store.prepared[branch.ToGid()] = branch;
-    t.shard->Start();
-    t.shard->StartSweeping();
+    t.Start();
     t.scheduler.Advance(absl::Minutes(1));
     EXPECT_EQ(db_store.prepared.size(), 1u) << branch.ToGid();
   }
@@ -182,7 +178,7 @@ TEST_F(RecoveryTest, WorkOfAStartThatTheLogDoesNotKnowIsForeign) {
     FakeStore events;
     CoordinatorUnderTest before(db, events,
                                 {.coordinator = kCoordinator, .epoch = their_epoch, .reserved_sequences = 1000});
-    before.shard->Start();
+    before.Start();
     before.db->finish = {.kind = Finish::Kind::kRetry};
     ASSERT_TRUE((*before.Commit(before.BeginAndEnlistBoth(), v1::DECIDED))->ok());
     ASSERT_EQ(db.prepared.size(), 1u);
@@ -194,10 +190,71 @@ TEST_F(RecoveryTest, WorkOfAStartThatTheLogDoesNotKnowIsForeign) {
       reported.insert(reported.end(), foreign.begin(), foreign.end());
     });
     EXPECT_EQ(reported.size(), 1u) << "epoch " << their_epoch;
-    restored.shard->StartSweeping();
+    restored.shard->TakeOver({});
     restored.scheduler.Advance(absl::Seconds(60));
     EXPECT_EQ(db.prepared.size(), 1u) << "and is left alone";
   }
+}
+
+TEST_F(RecoveryTest, NothingIsDoneAtAParticipantBeforeItIsKnownToHoldNothingForeign) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.Start();
+  first.db->finish = first.events->finish = {.kind = Finish::Kind::kRetry};
+  ASSERT_TRUE((*first.Commit(first.BeginAndEnlistBoth(), v1::DECIDED))->ok());
+
+  CoordinatorUnderTest second(db_store, events_store, first.log.Reopened());
+  first.log.CopyDurableTo(second.log);
+  second.db->is_away = true;
+  second.shard->Start();
+  second.scheduler.Advance(absl::Seconds(10));
+  EXPECT_EQ(second.db->taken_over + second.events->taken_over, 0);
+  EXPECT_EQ(second.db->Count("commit") + second.events->Count("commit"), 0);
+
+  second.shard->TakeOver({});
+  EXPECT_EQ(second.events->taken_over, 1);
+  EXPECT_EQ(second.events->Count("commit"), 1);
+  EXPECT_EQ(second.db->taken_over, 0);
+  EXPECT_EQ(second.db->Count("commit"), 0);
+  const auto refused = second.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
+  EXPECT_EQ((*refused)->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT((*refused)->status().message(), testing::HasSubstr("\"db\" has not been reached"));
+
+  second.db->is_away = false;
+  second.db->available();
+  EXPECT_EQ(second.db->taken_over, 1);
+  EXPECT_EQ(second.db->Count("commit"), 1);
+  EXPECT_TRUE((*second.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("")))->ok());
+}
+
+// The folder is an old copy, and the participant was away while sequences were given out again.
+TEST_F(RecoveryTest, WorkOfThisEpochAtAParticipantThatThisStartNeverReachedIsForeign) {
+  CoordinatorUnderTest t(db_store, events_store);
+  t.db->is_away = true;
+  t.Start();
+  for (int i = 0; i < 10; ++i) {
+    v1::SubmitRequest events_only = CoordinatorUnderTest::SubmitBoth("");
+    events_only.mutable_branches()->DeleteSubrange(0, 1);
+    ASSERT_TRUE((*t.Call(&Shard::Submit, events_only))->ok());
+  }
+  const BranchId theirs{TxnId{kCoordinator, 1, 0, 5}, "db"};
+  db_store.prepared[theirs.ToGid()] = theirs;
+  t.db->is_away = false;
+  t.db->available();
+  t.scheduler.Advance(absl::Minutes(1));
+  EXPECT_EQ(db_store.prepared.size(), 1u);
+  EXPECT_EQ(t.db->taken_over, 0);
+  const auto refused = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
+  EXPECT_EQ((*refused)->status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(RecoveryTest, AParticipantThatCouldNotSayWhatItHoldsIsAskedAgain) {
+  CoordinatorUnderTest t(db_store, events_store);
+  t.db->is_away = true;
+  t.Start();
+  t.db->available();
+  t.db->is_away = false;
+  t.scheduler.Advance(absl::Seconds(2));
+  EXPECT_EQ(t.db->taken_over, 1);
 }
 
 TEST_F(RecoveryTest, AParticipantThatHoldsForeignWorkTakesNoNewBranches) {
@@ -209,7 +266,7 @@ TEST_F(RecoveryTest, AParticipantThatHoldsForeignWorkTakesNoNewBranches) {
     reported.insert(reported.end(), foreign.begin(), foreign.end());
   });
   EXPECT_THAT(reported, ElementsAre("assent-orders-0000000000000001-0"));
-  t.shard->StartSweeping();
+  t.shard->TakeOver({});
   const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
   EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kFailedPrecondition);
 }
@@ -221,8 +278,7 @@ TEST_F(RecoveryTest, WhatIsOlderThanTheRetentionIsLeftAloneAndSaidToBeForgotten)
   const BranchId recent{TxnId{kCoordinator, 2, 0, 600}, "db"};
   db_store.prepared[old.ToGid()] = old;
   db_store.prepared[recent.ToGid()] = recent;
-  t.shard->Start();
-  t.shard->StartSweeping();
+  t.Start();
   t.scheduler.Advance(absl::Minutes(1));
   EXPECT_THAT(db_store.prepared, testing::SizeIs(1));
   EXPECT_TRUE(db_store.prepared.contains(old.ToGid()));

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 class ShardTest : public testing::Test {
  protected:
-  ShardTest() : t(db_store, events_store) { t.shard->Start(); }
+  ShardTest() : t(db_store, events_store) { t.Start(); }
 
   FakeStore db_store;
   FakeStore events_store;
@@ -351,7 +351,7 @@ TEST_F(ShardTest, ASubmitThatIsRefusedSaysThatNothingWasDone) {
   for (const v1::SubmitRequest& request : {unknown, twice, long_id, odd_path}) {
     const auto refused = t.Call(&Shard::Submit, request);
     ASSERT_FALSE((*refused)->ok());
-    EXPECT_EQ(FailureOf((*refused)->status()).outcome(), v1::ABORTED) << (*refused)->status();
+    EXPECT_EQ(FailureOf((*refused)->status()).outcome(), v1::REFUSED) << (*refused)->status();
   }
   EXPECT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1")))->ok());
   const auto reused = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1", "another"));
@@ -366,13 +366,40 @@ TEST_F(ShardTest, ARepeatedSubmitIsAnsweredAlsoWhereBoundsWouldRefuseItNow) {
   const auto first = t.Call(&Shard::Submit, request);
   ASSERT_TRUE((*first)->ok());
   t.options.max_timeout = absl::Seconds(1);
-  t.options.max_request_bytes = 1;
   t.options.max_branches = 1;
   const auto repeat = t.Call(&Shard::Submit, request);
   ASSERT_TRUE((*repeat)->ok()) << (*repeat)->status();
   EXPECT_EQ((*repeat)->value().txn_id(), (*first)->value().txn_id());
   const auto other = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r2"));
-  EXPECT_EQ(FailureOf((*other)->status()).outcome(), v1::ABORTED) << (*other)->status();
+  EXPECT_EQ(FailureOf((*other)->status()).outcome(), v1::REFUSED) << (*other)->status();
+  EXPECT_FALSE(FailureOf((*other)->status()).retryable()) << "the same would be refused again";
+}
+
+TEST_F(ShardTest, ASubmitThatIsRefusedUnreadSaysNothingWasDoneOnlyWhereNothingIsKnownOfIt) {
+  ASSERT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1")))->ok());
+  const auto outcome = [&](const std::string& request_id) {
+    absl::StatusOr<v1::SubmitResponse> answer;
+    t.shard->RefuseSubmit(request_id, absl::ResourceExhaustedError("too large"),
+                          Answer<v1::SubmitResponse>(
+                              Reply<v1::SubmitResponse>([&](absl::StatusOr<v1::SubmitResponse> a) { answer = a; })));
+    t.scheduler.RunReady();
+    EXPECT_EQ(answer.status().code(), absl::StatusCode::kResourceExhausted);
+    return answer.status().GetPayload(kFailureUrl) ? FailureOf(answer.status()).outcome() : v1::OUTCOME_UNSPECIFIED;
+  };
+  EXPECT_EQ(outcome("r1"), v1::OUTCOME_UNSPECIFIED);
+  EXPECT_EQ(outcome("r2"), v1::REFUSED);
+  EXPECT_EQ(outcome(""), v1::REFUSED);
+}
+
+TEST_F(ShardTest, ATransactionTakesNoMoreOperationsThanItsBound) {
+  t.options.max_operations = 2;
+  const std::string txn = t.BeginAndEnlistBoth();
+  EXPECT_TRUE((*t.Execute(txn, "db", 1))->ok());
+  EXPECT_TRUE((*t.Execute(txn, "db", 2))->ok());
+  EXPECT_TRUE((*t.Execute(txn, "db", 2))->ok()) << "a repeat";
+  const auto third = t.Execute(txn, "db", 3);
+  EXPECT_EQ((*third)->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT((*third)->status().message(), HasSubstr("transactions.max_operations = 2"));
 }
 
 TEST_F(ShardTest, WhatIsKeptOfAbortsAndErrorsIsBounded) {

@@ -176,20 +176,31 @@ TEST_F(ServerTest, AUnixSocketThatIsServedIsNotTakenAwayAndALeftOverOneIs) {
   EXPECT_TRUE(Begin(*Stub(), &response).ok());
 }
 
-TEST_F(ServerTest, ARefusedSubmitSaysThatNothingWasDone) {
-  Serve({.listen = {}, .tls = {}, .max_request_bytes = 1000});
-  v1::SubmitRequest request;
-  request.set_request_id(std::string(2000, 'x'));
-  grpc::ClientContext context;
-  v1::SubmitResponse response;
-  const grpc::Status status = Stub()->Submit(&context, request, &response);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  v1::StatusDetails details;
-  ASSERT_TRUE(details.ParseFromString(status.error_details()));
-  ASSERT_EQ(details.details_size(), 1);
-  v1::TransactionFailure failure;
-  ASSERT_TRUE(failure.ParseFromString(details.details(0).value()));
-  EXPECT_EQ(failure.outcome(), v1::ABORTED);
+TEST_F(ServerTest, ARefusedSubmitIsLookedUpByItsRequestId) {
+  Serve({.listen = {}, .tls = {}, .max_request_bytes = 1000, .max_operations = 3});
+  const auto stub = Stub();
+  const auto refused = [&](const v1::SubmitRequest& request) {
+    grpc::ClientContext context;
+    v1::SubmitResponse response;
+    engine_.refused_request_id.clear();
+    const grpc::Status status = stub->Submit(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    return status.error_message();
+  };
+  v1::SubmitRequest large;
+  large.set_request_id("r1");
+  (*large.mutable_labels())["filler"] = std::string(2000, 'x');
+  EXPECT_THAT(refused(large), HasSubstr("max_request_bytes = 1000"));
+  EXPECT_EQ(engine_.refused_request_id, "r1");
+
+  v1::SubmitRequest many;
+  many.set_request_id("r2");
+  v1::SubmitBranch& branch = *many.add_branches();
+  branch.add_operations();
+  v1::SqlStatement& statement = *branch.add_operations()->mutable_sql()->add_statements();
+  for (int run = 0; run < 3; ++run) statement.add_parameter_sets();
+  EXPECT_THAT(refused(many), HasSubstr("4 operations, more than transactions.max_operations = 3"));
+  EXPECT_EQ(engine_.refused_request_id, "r2");
 }
 
 TEST_F(ServerTest, AnAddressInUseIsRefusedByName) {
@@ -513,11 +524,11 @@ TEST_F(TlsTest, AClientMustShowACertificateWhereOneIsAskedFor) {
 TEST_F(TlsTest, AKeyOfAnotherCertificateIsRefusedByName) {
   TlsFiles files = Files(false);
   files.key = Write("other.key", authority_.Sign("elsewhere").key);
-  const absl::Status refused = CheckTlsFiles(files);
+  const absl::Status refused = ReadTlsFiles(files).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("other.key does not belong to"));
   files.key = files.certificate;
-  EXPECT_THAT(std::string(CheckTlsFiles(files).message()), HasSubstr("holds no private key"));
+  EXPECT_THAT(std::string(ReadTlsFiles(files).status().message()), HasSubstr("holds no private key"));
 }
 
 TEST_F(TlsTest, AFileThatIsNoPemIsRefusedByName) {

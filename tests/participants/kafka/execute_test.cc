@@ -86,6 +86,20 @@ TEST_F(ExecuteTest, APartitionOutOfRangeIsRefused) {
   }
 }
 
+TEST_F(ExecuteTest, APartitionThatWasAddedIsFoundSoonAfter) {
+  options_.unknown_topic_age = absl::Milliseconds(30);
+  Begin();
+  v1::KafkaRecord record = ARecord("t", "v");
+  record.set_partition(2);
+  EXPECT_FALSE(participant_->Execute(participant_->Open(), AnOperation({record})).ok);
+  const std::size_t asked = broker_->Count(ApiKey::kMetadata);
+  EXPECT_FALSE(participant_->Execute(participant_->Open(), AnOperation({record})).ok);
+  EXPECT_EQ(broker_->Count(ApiKey::kMetadata), asked) << "not for each mistake";
+  broker_->topics["t"].push_back(1);
+  RunFor(std::chrono::milliseconds(40));
+  EXPECT_TRUE(participant_->Execute(participant_->Open(), AnOperation({record})).ok);
+}
+
 TEST_F(ExecuteTest, ARecordThatIsTooLargeIsRefusedWithItsSize) {
   options_.max_record_bytes = 1000;
   Begin();

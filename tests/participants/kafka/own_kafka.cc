@@ -47,7 +47,8 @@ OwnKafka::OwnKafka(OwnKafkaOptions options) : options_(std::move(options)) {
   folder_ = mkdtemp(folder.data());
   ports_["PLAINTEXT"] = FreePort();
   for (const OwnListener& listener : options_.listeners) ports_[listener.name] = FreePort();
-  controller_port_ = FreePort();
+  quorum_ = options_.quorum;
+  if (quorum_.empty()) quorum_[options_.node] = FreePort();
   WriteConfiguration();
   int status = 0;
   std::string format = "format -t AssentOwnKafkaForTests";
@@ -74,9 +75,13 @@ void OwnKafka::WriteConfiguration() {
     protocols += "," + listener.name + ":" + listener.protocol;
   }
   std::ofstream out(folder_ + "/server.properties");
-  out << "process.roles=broker,controller\nnode.id=1\n"
-      << "controller.quorum.voters=1@127.0.0.1:" << controller_port_ << "\n"
-      << "listeners=" << listeners << ",CONTROLLER://127.0.0.1:" << controller_port_ << "\n"
+  std::string voters;
+  for (const auto& [node, port] : quorum_) {
+    voters += (voters.empty() ? "" : ",") + std::to_string(node) + "@127.0.0.1:" + std::to_string(port);
+  }
+  out << "process.roles=broker,controller\nnode.id=" << options_.node << "\n"
+      << "controller.quorum.voters=" << voters << "\n"
+      << "listeners=" << listeners << ",CONTROLLER://127.0.0.1:" << quorum_.at(options_.node) << "\n"
       << "advertised.listeners=" << listeners << "\n"
       << "controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT\n"
       << "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT" << protocols << "\n"
@@ -128,6 +133,31 @@ void OwnKafka::Start() {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+}
+
+// Each waits for the others when it starts.
+OwnCluster::OwnCluster(const std::vector<std::string>& settings) {
+  std::map<int, std::uint16_t> quorum;
+  for (int node = 1; node <= 3; ++node) quorum[node] = FreePort();
+  std::vector<std::thread> starting;
+  for (const auto& [node, port] : quorum) {
+    starting.emplace_back([&settings, &quorum, &place = nodes_[node], number = node] {
+      place = std::make_unique<OwnKafka>(OwnKafkaOptions{.settings = settings, .node = number, .quorum = quorum});
+    });
+  }
+  for (std::thread& thread : starting) thread.join();
+}
+
+std::string OwnCluster::failure() const {
+  std::string failures;
+  for (const auto& [number, node] : nodes_) failures += node->failure();
+  return failures;
+}
+
+std::vector<std::string> OwnCluster::bootstrap_servers() const {
+  std::vector<std::string> servers;
+  for (const auto& [number, node] : nodes_) servers.push_back(node->bootstrap_server());
+  return servers;
 }
 
 void OwnKafka::Stop() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct OwnKafkaOptions {
   std::vector<OwnListener> listeners;
   std::vector<std::string> settings;     // further lines of server.properties
   std::vector<std::string> scram_users;  // "SCRAM-SHA-256=[name=…,password=…]"
+  int node = 1;
+  std::map<int, std::uint16_t> quorum;  // controllers' ports, by node; empty: this one alone
 };
 
 // A broker of a test's own, which it may stop: one process, with a data folder that goes with it.
@@ -50,9 +53,24 @@ class OwnKafka {
   std::string libraries_;
   std::string folder_;
   std::map<std::string, std::uint16_t> ports_;  // by listener
-  std::uint16_t controller_port_ = 0;
+  std::map<int, std::uint16_t> quorum_;
   pid_t pid_ = -1;
   std::string failure_;
+};
+
+// Three brokers that are one cluster, each a controller too.
+class OwnCluster {
+ public:
+  explicit OwnCluster(const std::vector<std::string>& settings = {});
+
+  std::string failure() const;
+  std::vector<std::string> bootstrap_servers() const;
+  std::string AnyBootstrapServer() const { return bootstrap_servers().front(); }
+  OwnKafka& node(int number) { return *nodes_.at(number); }  // from 1
+  int size() const { return static_cast<int>(nodes_.size()); }
+
+ private:
+  std::map<int, std::unique_ptr<OwnKafka>> nodes_;
 };
 
 }  // namespace assent::kafka

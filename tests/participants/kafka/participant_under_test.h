@@ -70,6 +70,7 @@ class ParticipantUnderTest {
  public:
   void Start(std::vector<std::string> unfinished = {}) {
     participant_->Start(std::move(unfinished), [this] { ++times_available_; });
+    participant_->TakeOver();
   }
 
   // Runs the loop until the condition holds: false if it does not in time.

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "participants/kafka/wire/transaction_messages.h"
 
 namespace assent::kafka {
@@ -75,9 +76,9 @@ ReadRecord RecordOf(const rd_kafka_message_t& message) {
 
 }  // namespace
 
-PlainKafka::PlainKafka(std::string bootstrap_server) : bootstrap_server_(std::move(bootstrap_server)) {
+PlainKafka::PlainKafka(std::string bootstrap_servers) : bootstrap_servers_(std::move(bootstrap_servers)) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  Set(conf, "bootstrap.servers", bootstrap_server_);
+  Set(conf, "bootstrap.servers", bootstrap_servers_);
   Set(conf, "group.id", "judge");
   Set(conf, "isolation.level", "read_committed");
   Set(conf, "enable.auto.commit", "false");
@@ -94,11 +95,11 @@ PlainKafka::PlainKafka(std::string bootstrap_server) : bootstrap_server_(std::mo
 // thread of a broker whose client has seen topics deleted.
 PlainKafka::~PlainKafka() = default;
 
-std::string PlainKafka::CreateTopic(int partitions, const Settings& settings) {
+std::string PlainKafka::CreateTopic(int partitions, const Settings& settings, int replicas) {
   std::random_device random;
   const std::string name = absl::StrCat("test-", random(), "-", random());
   std::array<char, 256> error{};
-  rd_kafka_NewTopic_t* topic = rd_kafka_NewTopic_new(name.c_str(), partitions, 1, error.data(), error.size());
+  rd_kafka_NewTopic_t* topic = rd_kafka_NewTopic_new(name.c_str(), partitions, replicas, error.data(), error.size());
   for (const auto& [setting, value] : settings) rd_kafka_NewTopic_set_config(topic, setting.c_str(), value.c_str());
   rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
   rd_kafka_CreateTopics(client_, &topic, 1, nullptr, queue);
@@ -114,15 +115,33 @@ std::string PlainKafka::CreateTopic(int partitions, const Settings& settings) {
   }
   rd_kafka_queue_destroy(queue);
   rd_kafka_NewTopic_destroy(topic);
+  AwaitPartitions(name, partitions);
+  return name;
+}
+
+void PlainKafka::AwaitPartitions(const std::string& topic, int partitions) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
-  while (CountPartitions(name) < partitions) {
+  while (CountPartitions(topic) < partitions) {
     if (std::chrono::steady_clock::now() > end) {
-      ADD_FAILURE() << "topic " << name << " has no leaders in time";
-      break;
+      ADD_FAILURE() << "topic " << topic << " has no leaders in time";
+      return;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  return name;
+}
+
+void PlainKafka::AddPartitions(const std::string& topic, int partitions) {
+  std::array<char, 256> error{};
+  auto* added =
+      rd_kafka_NewPartitions_new(topic.c_str(), static_cast<std::size_t>(partitions), error.data(), error.size());
+  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
+  rd_kafka_CreatePartitions(client_, &added, 1, nullptr, queue);
+  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
+  EXPECT_NE(event, nullptr) << "the partitions were not added in time";
+  if (event != nullptr) rd_kafka_event_destroy(event);
+  rd_kafka_queue_destroy(queue);
+  rd_kafka_NewPartitions_destroy(added);
+  AwaitPartitions(topic, partitions);
 }
 
 void PlainKafka::DeleteTopic(const std::string& topic) {
@@ -139,7 +158,7 @@ void PlainKafka::DeleteTopic(const std::string& topic) {
 void PlainKafka::ProduceKeys(const std::string& topic, const std::vector<std::string>& keys,
                              const std::string& partitioner) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  Set(conf, "bootstrap.servers", bootstrap_server_);
+  Set(conf, "bootstrap.servers", bootstrap_servers_);
   Set(conf, "partitioner", partitioner);
   std::array<char, 256> error{};
   rd_kafka_t* producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error.data(), error.size());
@@ -172,9 +191,12 @@ int PlainKafka::CountPartitions(const std::string& topic) {
 
 std::vector<std::pair<std::string, std::string>> PlainKafka::TransactionStates(const CoordinatorId& coordinator) {
   std::vector<std::pair<std::string, std::string>> states;
-  for (const auto& found : ListTransactions(bootstrap_server_).transactions) {
-    const auto id = ParseTransactionalId(found.transactional_id);
-    if (id && id->coordinator == coordinator) states.emplace_back(found.transactional_id, found.state);
+  const std::vector<std::string> servers = absl::StrSplit(bootstrap_servers_, ',');
+  for (const std::string& server : servers) {
+    for (const auto& found : ListTransactions(server).transactions) {
+      const auto id = ParseTransactionalId(found.transactional_id);
+      if (id && id->coordinator == coordinator) states.emplace_back(found.transactional_id, found.state);
+    }
   }
   return states;
 }

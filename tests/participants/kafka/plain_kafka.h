@@ -26,7 +26,8 @@ struct ReadRecord {
 // transactions) goes through our codec. It blocks.
 class PlainKafka {
  public:
-  explicit PlainKafka(std::string bootstrap_server);
+  // `bootstrap_servers`: every broker of the cluster, separated by commas.
+  explicit PlainKafka(std::string bootstrap_servers);
   ~PlainKafka();
   PlainKafka(const PlainKafka&) = delete;
   PlainKafka& operator=(const PlainKafka&) = delete;
@@ -34,7 +35,8 @@ class PlainKafka {
   using Settings = std::vector<std::pair<std::string, std::string>>;
 
   // Makes a topic with a name of its own, and waits until it can be written.
-  std::string CreateTopic(int partitions, const Settings& settings = {});
+  std::string CreateTopic(int partitions, const Settings& settings = {}, int replicas = 1);
+  void AddPartitions(const std::string& topic, int partitions);  // until it has so many
   void DeleteTopic(const std::string& topic);
 
   // Writes a record for each key, where this partitioner of librdkafka puts it.
@@ -49,9 +51,10 @@ class PlainKafka {
 
  private:
   std::vector<ReadRecord> Read(const std::string& topic);
+  void AwaitPartitions(const std::string& topic, int partitions);
   int CountPartitions(const std::string& topic);
 
-  const std::string bootstrap_server_;
+  const std::string bootstrap_servers_;
   rd_kafka_s* client_ = nullptr;
 };
 

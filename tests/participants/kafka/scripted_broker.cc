@@ -277,7 +277,7 @@ std::string DescribeTransactions(const ScriptedBroker& broker, const std::string
   out.Int32(0);
   out.Int64(0);
   out.Int64(broker.producer_id);
-  out.Int16(7);
+  out.Int16(broker.described_epoch);
   out.CompactArrayLength(0);
   out.NoTaggedFields();
   out.NoTaggedFields();

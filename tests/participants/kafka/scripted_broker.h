@@ -76,6 +76,7 @@ class ScriptedBroker {
   std::int32_t coordinator = 1;
   std::string described_state = "Ongoing";
   std::int16_t described_error = 0;
+  std::int16_t described_epoch = 7;
   std::vector<std::string> listed;  // transactional ids
   std::int64_t producer_id = 4000;
 
