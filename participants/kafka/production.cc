@@ -140,11 +140,13 @@ void Production::Judge(const Group& group, Answer<wire::ProduceResponse> answer)
 void Production::JudgePartition(std::size_t i, const wire::ProduceResponse::Partition& answer) {
   Partition& partition = partitions_[i];
   const ErrorCode& code = FindErrorCode(answer.error_code);
-  BranchError error = ErrorOfCode(
-      answer.error_code,
-      absl::StrCat("participant \"", cluster_.options().name, "\", topic \"", partition.topic, "\", partition ",
-                   partition.index, ", a batch of ", partition.batches[partition.next].size(), " bytes"),
-      answer.error_message);
+  const auto error = [&] {
+    return ErrorOfCode(
+        answer.error_code,
+        absl::StrCat("participant \"", cluster_.options().name, "\", topic \"", partition.topic, "\", partition ",
+                     partition.index, ", a batch of ", partition.batches[partition.next].size(), " bytes"),
+        answer.error_message);
+  };
   switch (code.meaning) {
     case ErrorMeaning::kDone:
       partition.may_be_written = false;
@@ -154,14 +156,14 @@ void Production::JudgePartition(std::size_t i, const wire::ProduceResponse::Part
       return;
     case ErrorMeaning::kUnknown:
       partition.may_be_written = true;
-      return Pause(i, std::move(error));
+      return Pause(i, error());
     case ErrorMeaning::kRetry:
-      Pause(i, std::move(error));
+      Pause(i, error());
       if (code.refresh == Refresh::kLeader) AskForLeader(i);
       return;
     case ErrorMeaning::kNo:
     case ErrorMeaning::kFatal:
-      return End({.kind = Produced::Kind::kRefused, .error = std::move(error)});
+      return End({.kind = Produced::Kind::kRefused, .error = error()});
   }
 }
 
