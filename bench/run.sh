@@ -10,6 +10,10 @@ Builds release, starts what the suite needs, shows its progress, prints a table,
 
   parts   the parts of the coordinator alone: protocol step, log append alone and grouped, codec. Needs no server.
           Options are Google Benchmark's, such as --benchmark_filter=LogAppend
+
+  kafka-branch   a Kafka transaction by our participant, a bare loop over the same two requests, librdkafka and the Java
+          client, side by side on one broker of its own: 1, 16 and 64 in flight, and one of 100 records. Ten minutes.
+          --rounds N, --measured-ms N; --quick for one round
 HELP
 }
 
@@ -35,12 +39,28 @@ parts() {
   "$root/build/release/bench/assent_bench_parts" --benchmark_out="$results/parts.json.new" --benchmark_out_format=json "$@"
 }
 
+# Servers of this run's own, which end with it, however it ends.
+start_servers() {
+  servers="$root/build/bench-servers"
+  trap '"$root/deploy/local.sh" down --hold --dir "$servers" >/dev/null' EXIT
+  "$root/deploy/local.sh" up --hold --dir "$servers"
+}
+with_servers() { "$root/deploy/local.sh" run --dir "$servers" -- "$@"; }
+
+kafka-branch() {
+  build assent_bench_kafka_branch
+  describe_machine
+  start_servers
+  with_servers "$root/bench/kafka_branch/run.py" --programs "$root/build/release/bench/kafka_branch" \
+    --out "$results/kafka-branch.json.new" "$@"
+}
+
 [[ $# -gt 0 ]] || { usage >&2 && exit 2; }
 suite="$1"
 shift
 case "$suite" in
   --help | -h) usage && exit 0 ;;
-  parts) ;;
+  parts | kafka-branch) ;;
   *) echo "bench: there is no suite \"$suite\"" >&2 && usage >&2 && exit 2 ;;
 esac
 mkdir -p "$results"
