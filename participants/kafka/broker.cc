@@ -8,14 +8,14 @@
 namespace assent::kafka {
 
 Broker::Broker(boost::asio::io_context& loop, const KafkaOptions& options, const Security& security,
-               std::string client_id, Address address, Events events)
+               std::string client_id, Address address, int connections, Events events)
     : loop_(loop),
       options_(options),
       security_(security),
       client_id_(std::move(client_id)),
       address_(std::move(address)),
       events_(std::move(events)),
-      connections_(static_cast<std::size_t>(std::max(1, options.connections_per_broker))),
+      connections_(static_cast<std::size_t>(std::max(1, connections))),
       backoffs_(connections_.size(), options.first_reconnect),
       last_failure_(absl::StrCat("broker ", address_.ToString(), " is not connected yet")),
       delayed_calls_(loop) {}

@@ -23,7 +23,7 @@ class Broker {
   };
 
   Broker(boost::asio::io_context& loop, const KafkaOptions& options, const Security& security, std::string client_id,
-         Address address, Events events);
+         Address address, int connections, Events events);
   ~Broker();
   Broker(const Broker&) = delete;
   Broker& operator=(const Broker&) = delete;

@@ -99,8 +99,10 @@ void Cluster::Start(std::function<void()> returned) {
 
 std::unique_ptr<Broker> Cluster::MakeBroker(Address address, bool is_node) {
   Broker::Events events{.up = [this, is_node] { BrokerUp(is_node); }, .down = [this] { BrokerDown(); }};
-  auto broker =
-      std::make_unique<Broker>(context_.loop, options_, security_, client_id_, std::move(address), std::move(events));
+  // A bootstrap server is only asked who the brokers are.
+  const int connections = is_node ? options_.connections_per_broker : 1;
+  auto broker = std::make_unique<Broker>(context_.loop, options_, security_, client_id_, std::move(address),
+                                         connections, std::move(events));
   broker->Connect();
   return broker;
 }
