@@ -3,6 +3,8 @@
 #include <sasl/sasl.h>
 
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -11,6 +13,22 @@
 
 namespace assent::kafka {
 namespace {
+
+// A server says how often SCRAM hashes the password. Kafka takes 16384 at most for its own; the library would hash as
+// often as any number says, and hold up every transaction of the shard meanwhile.
+constexpr std::uint64_t kMostScramIterations = 100'000;
+
+// In the server's first message, "r=…,s=…,i=4096"; other messages have none.
+std::uint64_t ScramIterations(std::string_view from_server) {
+  const std::size_t at = from_server.find(",i=");
+  if (at == std::string_view::npos) return 0;
+  std::string_view digits = from_server.substr(at + 3);
+  digits = digits.substr(0, digits.find(','));
+  std::uint64_t iterations = 0;
+  // What is no number the library refuses.
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), iterations);
+  return error == std::errc::result_out_of_range ? UINT64_MAX : iterations;
+}
 
 // The library writes to the system's log otherwise.
 int DropLog(void*, int, const char*) { return SASL_OK; }
@@ -55,6 +73,10 @@ class CyrusClient final : public SaslClient {
 
   absl::StatusOr<std::string> Step(std::string_view from_server) override {
     if (done_ && from_server.empty()) return std::string();
+    if (const std::uint64_t iterations = ScramIterations(from_server); iterations > kMostScramIterations) {
+      return absl::UnauthenticatedError(absl::StrCat("SASL ", mechanism_, ": the server wants the password hashed ",
+                                                     iterations, " times; up to ", kMostScramIterations, " are done"));
+    }
     const char* out = nullptr;
     unsigned length = 0;
     const int code = sasl_client_step(connection_, from_server.data(), static_cast<unsigned>(from_server.size()),
