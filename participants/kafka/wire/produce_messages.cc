@@ -5,6 +5,10 @@ namespace {
 
 constexpr std::int16_t kAllInSyncReplicas = -1;
 
+// Of Kafka's own. Every partition of an answer gets a copy of its topic: with longer names a small answer would take
+// memory by the square of its size.
+constexpr std::size_t kMostTopicBytes = 249;
+
 void DecodePartition(Decoder& in, const std::string& topic, ProduceResponse& response) {
   ProduceResponse::Partition& partition = response.partitions.emplace_back();
   partition.topic = topic;
@@ -60,6 +64,7 @@ ProduceResponse ProduceResponse::Decode(Decoder& in) {
   ProduceResponse response;
   for (std::size_t topics = in.CompactArrayLength(3); topics > 0 && in.ok(); --topics) {
     const std::string topic = in.CompactString();
+    if (topic.size() > kMostTopicBytes) in.Fail();
     for (std::size_t n = in.CompactArrayLength(33); n > 0 && in.ok(); --n) DecodePartition(in, topic, response);
     in.SkipTaggedFields();
   }

@@ -542,6 +542,22 @@ TEST(ResponseTest, OneCutAtAnyByteIsRefused) {
   }
 }
 
+// Each partition has a copy of it.
+TEST(ResponseTest, ATopicOfProduceIsNoLongerThanKafkasAre) {
+  for (const std::size_t length : {249u, 250u}) {
+    Encoder out;
+    out.CompactArrayLength(1);
+    out.CompactString(std::string(length, 't'));
+    out.CompactArrayLength(0);
+    out.NoTaggedFields();
+    out.Int32(0);
+    out.NoTaggedFields();
+    Decoder in(out.bytes());
+    ProduceResponse::Decode(in);
+    EXPECT_EQ(in.ok(), length == 249) << length;
+  }
+}
+
 TEST(ResponseTest, AnyByteMayBeWrongWithoutHarm) {
   std::minstd_rand random(1);
   for (const Sample& sample : Samples()) {
