@@ -159,12 +159,13 @@ std::int32_t Connection::TakeCorrelationId() {
 void Connection::Send(wire::ApiKey key, std::string frame, RawDone done) {
   const std::int32_t correlation_id = TakeCorrelationId();
   if (failed()) {
-    done(Delivery::kNotSent, "the connection has ended");
+    done(Delivery::kNotSent, "the connection has ended").IgnoreError();
     return;
   }
   if (queued_.size() >= options_.max_queued_requests) {
     done(Delivery::kNotSent,
-         absl::StrCat("max_queued_requests = ", options_.max_queued_requests, " requests wait for the broker already"));
+         absl::StrCat("max_queued_requests = ", options_.max_queued_requests, " requests wait for the broker already"))
+        .IgnoreError();
     return;
   }
   queued_.push_back({.key = key, .correlation_id = correlation_id, .frame = std::move(frame), .done = std::move(done)});
@@ -247,9 +248,9 @@ bool Connection::TakeFrame(std::string_view frame) {
   Request request = std::move(in_flight_.front());
   in_flight_.pop_front();
   answered_any_ = answered_any_ || was_ready_;
-  const bool understood = request.done(Delivery::kAnswered, frame.substr(4));
-  if (!understood && !failed()) {
-    Fail(absl::StrCat("the broker's answer to ", std::string(wire::Name(request.key)), " makes no sense"));
+  if (const absl::Status understood = request.done(Delivery::kAnswered, frame.substr(4)); !understood.ok()) {
+    in_flight_.push_front(std::move(request));  // one of those that get no answer
+    Fail(std::string(understood.message()));
   }
   return !failed();
 }
@@ -299,8 +300,8 @@ void Connection::Fail(const std::string& why) {
   const std::string message = absl::StrCat("broker ", address_.ToString(), ": ", why);
   // The owner first: what completes may send again, and must not come back here.
   if (events.failed) events.failed(message);
-  for (Request& request : in_flight) request.done(Delivery::kLost, message);
-  for (Request& request : queued) request.done(Delivery::kNotSent, message);
+  for (Request& request : in_flight) request.done(Delivery::kLost, message).IgnoreError();
+  for (Request& request : queued) request.done(Delivery::kNotSent, message).IgnoreError();
 }
 
 void Connection::Close() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "participants/kafka/kafka_options.h"
 #include "participants/kafka/sasl_client.h"
 #include "participants/kafka/transport.h"
@@ -86,8 +87,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // want to be told again later who it is: the connection greets once more, between two requests.
   enum class State : std::uint8_t { kConnecting, kGreeting, kReady, kFailed };
 
-  // `answer` is the body of the response, or why there is none. False: the body could not be understood.
-  using RawDone = absl::AnyInvocable<bool(Delivery delivery, std::string_view answer)>;
+  // `answer` is the body of the response, or why there is none. An error says why a body cannot be understood: nobody
+  // has been told of it, and the request is to be completed as one that got no answer.
+  using RawDone = absl::AnyInvocable<absl::Status(Delivery delivery, std::string_view answer)>;
 
   struct Request {
     wire::ApiKey key;
@@ -101,25 +103,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static RawDone Decoding(std::int16_t version, absl::AnyInvocable<void(Answer<typename Request::Response>)> done) {
     return [version, done = std::move(done)](Delivery delivery, std::string_view answer) mutable {
       Answer<typename Request::Response> result{.delivery = delivery};
-      bool understood = true;
       if (delivery == Delivery::kAnswered) {
-        wire::Decoder in(answer);
-        if (wire::ResponseHeaderHasTaggedFields(Request::kKey)) in.SkipTaggedFields();
-        if constexpr (requires { Request::Response::Decode(in, version); }) {
-          result.response = Request::Response::Decode(in, version);
-        } else {
-          result.response = Request::Response::Decode(in);
-        }
-        understood = in.ok();
-        if (!understood) {
-          result.delivery = Delivery::kLost;
-          result.message = "the broker's answer to " + std::string(wire::Name(Request::kKey)) + " makes no sense";
-        }
+        auto response = wire::DecodeAnswer<Request>(answer, version);
+        if (!response.ok()) return response.status();
+        result.response = *std::move(response);
       } else {
         result.message = std::string(answer);
       }
       done(std::move(result));
-      return understood;
+      return absl::OkStatus();
     };
   }
 

@@ -1,5 +1,8 @@
 #include "participants/kafka/wire/api.h"
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
 namespace assent::kafka::wire {
 
 std::string_view Name(ApiKey key) {
@@ -30,6 +33,13 @@ std::string_view Name(ApiKey key) {
       return "ListTransactions";
   }
   return "?";
+}
+
+absl::Status CheckAllWasRead(const Decoder& in, ApiKey key, std::int16_t version, std::size_t bytes) {
+  if (in.ok() && in.remaining() == 0) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      "the broker's answer to ", std::string(Name(key)), " (version ", version, ", ", bytes, " bytes) makes no sense: ",
+      in.ok() ? absl::StrCat("it ends ", in.remaining(), " bytes before they do") : "a field does not fit into it"));
 }
 
 }  // namespace assent::kafka::wire

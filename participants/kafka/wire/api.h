@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/statusor.h"
+#include "participants/kafka/wire/decoder.h"
 #include "participants/kafka/wire/encoder.h"
 
 namespace assent::kafka::wire {
@@ -59,6 +61,25 @@ std::string EncodeFrame(const Request& request, std::int32_t correlation_id, std
   request.Encode(out);
   out.OverwriteInt32(0, static_cast<std::uint32_t>(out.size() - 4));
   return std::move(out).Take();
+}
+
+// OK where a decoder has read all of an answer's bytes, and else what is wrong with them.
+absl::Status CheckAllWasRead(const Decoder& in, ApiKey key, std::int16_t version, std::size_t bytes);
+
+// The answer to a request that went out in this version, from what follows its correlation id. DATA_LOSS for bytes that
+// are not one such answer, whole and nothing more.
+template <typename Request>
+absl::StatusOr<typename Request::Response> DecodeAnswer(std::string_view bytes, std::int16_t version) {
+  Decoder in(bytes);
+  if (ResponseHeaderHasTaggedFields(Request::kKey)) in.SkipTaggedFields();
+  typename Request::Response response;
+  if constexpr (requires { Request::Response::Decode(in, version); }) {
+    response = Request::Response::Decode(in, version);
+  } else {
+    response = Request::Response::Decode(in);
+  }
+  if (absl::Status read = CheckAllWasRead(in, Request::kKey, version, bytes.size()); !read.ok()) return read;
+  return response;
 }
 
 }  // namespace assent::kafka::wire

@@ -67,7 +67,10 @@ ApiVersionsResponse ApiVersionsResponse::Decode(Decoder& in) {
   ApiVersionsResponse response;
   response.error_code = in.Int16();
   // A broker that does not know version 3 answers UNSUPPORTED_VERSION in the form of version 0.
-  if (response.error_code != 0) return response;
+  if (response.error_code != 0) {
+    in.Raw(in.remaining());
+    return response;
+  }
   for (std::size_t n = in.CompactArrayLength(7); n > 0 && in.ok(); --n) {
     Range& range = response.apis.emplace_back();
     range.key = in.Int16();
