@@ -1,5 +1,6 @@
 #include "participants/kafka/connection.h"
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <utility>
 
@@ -18,6 +19,9 @@ using boost::system::error_code;
 constexpr char kClosedAtOnce[] =
     "the broker closed the connection before it had answered anything: does it want TLS, or SASL, on this port? (tls, "
     "sasl_mechanism)";
+
+// A broker may say any number: one that a clock cannot hold, too.
+constexpr std::chrono::milliseconds kLongestSession = std::chrono::hours(365 * 24);
 
 std::int32_t ReadInt32(std::string_view bytes) { return wire::Decoder(bytes).Int32(); }
 
@@ -123,7 +127,8 @@ void Connection::HearBack(const wire::SaslAuthenticateResponse& answer) {
   sasl_.reset();
   if (answer.session_lifetime_ms > 0) {
     // Well before it ends: the broker closes a connection that goes on beyond it.
-    session_timer_.expires_after(std::chrono::milliseconds(answer.session_lifetime_ms * 4 / 5));
+    const auto lifetime = std::min(std::chrono::milliseconds(answer.session_lifetime_ms), kLongestSession);
+    session_timer_.expires_after(lifetime * 4 / 5);
     session_timer_.async_wait([self = shared_from_this()](const error_code& error) {
       if (error || self->failed()) return;
       self->state_ = State::kGreeting;

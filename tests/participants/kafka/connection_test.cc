@@ -115,5 +115,25 @@ TEST_F(ConnectionTest, NonsenseInTheGreeting) {
   EXPECT_EQ(times_ready_, 0);
 }
 
+// Not nonsense: it is longer than any clock counts.
+TEST_F(ConnectionTest, ASessionMayLastForEver) {
+  setenv("ASSENT_TEST_PASSWORD", "wonder-land", 1);
+  options_.sasl_password_env = "ASSENT_TEST_PASSWORD";
+  broker_.Always(ApiKey::kSaslHandshake, Always({.bytes = std::string("\0\0\0\0\0\0", 6)}));
+  wire::Encoder authenticated;
+  authenticated.Int16(0);
+  authenticated.CompactNullableString(std::nullopt);
+  authenticated.CompactString("");
+  authenticated.Int64(INT64_MAX);
+  authenticated.NoTaggedFields();
+  broker_.Always(ApiKey::kSaslAuthenticate, Always({.bytes = authenticated.bytes()}));
+  Connect({.sasl_mechanism = "PLAIN", .user = "alice"});
+  RunUntil([&] { return times_ready_ > 0 || connection_->failed(); });
+  EXPECT_EQ(failure_, "");
+  loop_.run_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(broker_.Count(ApiKey::kSaslAuthenticate), 1u);
+  connection_->Close();
+}
+
 }  // namespace
 }  // namespace assent::kafka
