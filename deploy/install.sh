@@ -24,6 +24,7 @@ packages=(
   librocksdb-dev libabsl-dev libboost1.81-dev libpq-dev libisal-dev libssl-dev libsasl2-dev libsasl2-modules libspdlog-dev libtomlplusplus-dev
   libcli11-dev zlib1g-dev libsnappy-dev liblz4-dev libzstd-dev libgtest-dev libgmock-dev libbenchmark-dev librdkafka-dev
   clang-format-14 clang-tidy-14 shellcheck
+  clang-14 libclang-rt-14-dev
   kcat postgresql-15 postgresql-client-15 maven python3-venv
 )
 

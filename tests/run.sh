@@ -4,20 +4,26 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-Usage: tests/run.sh [--full]
+Usage: tests/run.sh [--full | --fuzz SECONDS]
 
-Installs what is missing, checks the form of the sources, runs the unit tests under ASan + UBSan and under TSan, and then
-every test of the release build, on a private PostgreSQL and Kafka (deploy/local.sh). The last lines are ctest's own.
+Installs what is missing, checks the form of the sources, runs the unit tests under ASan + UBSan and under TSan, fuzzes
+every decoder for 30 s, and then runs every test of the release build, on a private PostgreSQL and Kafka
+(deploy/local.sh). The last lines are ctest's own.
 Exit 0 only if all of it passed.
 
 Without --full: a bounded slice, without the tests labelled `long`, and clang-tidy over the last commit's files only.
+With --fuzz: nothing but fuzzing, for so many seconds each decoder (tests/fuzz/README.md).
 HELP
 }
 
-full=false
+full=false only_fuzz=false fuzz_seconds=30
 case "${1:-}" in
   --help | -h) usage && exit 0 ;;
   --full) full=true ;;
+  --fuzz)
+    only_fuzz=true fuzz_seconds="${2:-}"
+    [[ "$fuzz_seconds" =~ ^[1-9][0-9]*$ ]] || { usage >&2 && exit 2; }
+    ;;
   '') ;;
   *) usage >&2 && exit 2 ;;
 esac
@@ -55,6 +61,26 @@ run_under_sanitizer() {
   tail -n 3 "build/$1.ctest.log"
 }
 
+# One target, over what it found in earlier runs and the committed corpus, which is only read.
+fuzz_target() {
+  local target="$1" seconds="$2" found="$3"
+  mkdir -p "$found/corpus/$target" "$found/crashes"
+  "build/fuzz/tests/fuzz/$target" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=64 \
+    -use_value_profile=1 -artifact_prefix="$found/crashes/$target-" "$found/corpus/$target" "tests/fuzz/corpus/$target" \
+    >"$found/$target.log" 2>&1 || { tail -n 60 "$found/$target.log" && return 1; }
+  echo "$target: $(grep -a DONE "$found/$target.log")"
+}
+
+fuzz() {
+  build fuzz
+  local found=build/fuzz/found targets
+  mapfile -t targets < <(basename -s .cc tests/fuzz/*_fuzz.cc)
+  say "fuzzing for $fuzz_seconds s each: ${targets[*]}"
+  export -f fuzz_target
+  printf '%s\n' "${targets[@]}" | xargs -P "$cores" -I TARGET bash -c "fuzz_target TARGET $fuzz_seconds $found" ||
+    fail "fuzzing found the above: $found/crashes has the inputs, tests/fuzz/README.md says what to do with them"
+}
+
 # Needs the release build's compile_commands.json.
 check_with_clang_tidy() {
   local files
@@ -77,12 +103,17 @@ destroy_servers() {
 
 say "installing what is missing"
 deploy/install.sh
+if $only_fuzz; then
+  fuzz
+  exit
+fi
 ASSENT_KAFKA_VERSION=previous deploy/install.sh # for the tests of transactions V1
 check_form
 build release
 check_with_clang_tidy
 run_under_sanitizer asan
 run_under_sanitizer tsan
+fuzz
 
 selection=(-LE long)
 ! $full || selection=()

@@ -23,7 +23,7 @@ target_compile_options(assent_options INTERFACE
 if(ASSENT_SANITIZE)
   # For every target, generated code too: Protobuf's maps have another layout under ThreadSanitizer. Asio's fences are not
   # understood by it, and g++ says so in each file.
-  add_compile_options(-fsanitize=${ASSENT_SANITIZE} -fno-omit-frame-pointer -g1 -Wno-tsan)
+  add_compile_options(-fsanitize=${ASSENT_SANITIZE} -fno-omit-frame-pointer -g1 $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
   add_link_options(-fsanitize=${ASSENT_SANITIZE})
 endif()
 
@@ -32,6 +32,9 @@ function(assent_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:assent_options> ${ARG_DEPS})
+  if(ASSENT_SANITIZE MATCHES fuzzer)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)  # built where a fuzz target links it
+  endif()
 endfunction()
 
 # assent_test(NAME LABEL unit|contract|… SOURCES … DEPS … [FIXTURE servers]): a gtest program, one
@@ -59,6 +62,14 @@ function(assent_test name)
 endfunction()
 
 set(ASSENT_LOCAL_SERVERS ${PROJECT_SOURCE_DIR}/deploy/local.sh)
+
+# assent_fuzz_target(NAME DEPS …): a libFuzzer program out of NAME.cc. Its corpus is corpus/NAME.
+function(assent_fuzz_target name)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  add_executable(${name} ${name}.cc)
+  target_link_libraries(${name} PRIVATE assent_options ${ARG_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()
 
 # A fixture of servers: started before the first test that needs it, destroyed after the last one, or when ctest ends
 # otherwise. Several ctest runs in one build folder share them. `kafka` as ASSENT_KAFKA_VERSION, empty for the pinned one.
