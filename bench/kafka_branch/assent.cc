@@ -33,6 +33,7 @@ class Load {
       running_ = cell_.in_flight;
       for (int i = 0; i < cell_.in_flight; ++i) Begin();
     });
+    participant_->TakeOver();
     loop_.run();
     window_->Report(samples_);
   }

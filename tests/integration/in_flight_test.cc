@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstdlib>
 #include <iostream>
 #include <latch>
 #include <memory>
@@ -12,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "assent/client.h"
 #include "tests/integration/assentd_process.h"
+#include "tests/integration/await.h"
 #include "tests/integration/caller.h"
 #include "tests/integration/topic.h"
 
@@ -112,6 +115,55 @@ TEST(InFlightTest, AThousandTransactionsAtOnceFitInFewThreadsAndLittleMemory) {
   EXPECT_LE(threads_while_open, kMaxThreads);
   EXPECT_LE(assentd.Threads(), kMaxThreads);
   EXPECT_LT(assentd.PeakResidentKilobytes(), kMaxResidentKilobytes);
+}
+
+// A broker that answers nothing holds up those who need it, and nobody else.
+TEST(InFlightTest, AFrozenBrokerHoldsUpOnlyTheTransactionsThatWriteToIt) {
+  const char* const broker = std::getenv("ASSENT_TEST_KAFKA_PID");
+  ASSERT_NE(broker, nullptr);
+  const pid_t pid = std::stoi(broker);
+  const ScratchDatabase database;
+  const ScratchTopic topic(4);
+  database.Run("CREATE TABLE orders (id bigint PRIMARY KEY)");
+  Assentd assentd(PostgresParticipant("orders-db", database.conninfo()) + KafkaParticipant("events"));
+  ASSERT_TRUE(assentd.Start());
+  Client client({.address = assentd.address()});
+  ASSERT_TRUE(client.Submit(Submission().Do("events", Record(topic.name(), "0", "placed"))).ok());
+
+  constexpr int kEach = 200;
+  std::latch published(kEach);
+  std::latch unpublished(kEach);
+  std::atomic<int> published_committed = 0;
+  std::atomic<int> unpublished_committed = 0;
+  ASSERT_EQ(kill(pid, SIGSTOP), 0);
+  for (int id = 1; id <= kEach; ++id) {
+    client.SubmitAsync(Submission()
+                           .Do("orders-db", Sql("INSERT INTO orders VALUES ($1)", id))
+                           .Do("events", Record(topic.name(), absl::StrCat(id), "placed"))
+                           .Timeout(absl::Seconds(60)),
+                       [&](const absl::StatusOr<SubmitResult>& result) {
+                         published_committed += result.ok() ? 1 : 0;
+                         published.count_down();
+                       });
+  }
+  for (int id = kEach + 1; id <= 2 * kEach; ++id) {
+    client.SubmitAsync(
+        Submission().Do("orders-db", Sql("INSERT INTO orders VALUES ($1)", id)).Timeout(absl::Seconds(60)),
+        [&](const absl::StatusOr<SubmitResult>& result) {
+          EXPECT_TRUE(result.ok()) << result.status();
+          unpublished_committed += result.ok() ? 1 : 0;
+          unpublished.count_down();
+        });
+  }
+  unpublished.wait();
+  EXPECT_EQ(unpublished_committed, kEach);
+  EXPECT_EQ(published_committed, 0);
+  ASSERT_EQ(kill(pid, SIGCONT), 0);
+  published.wait();
+  EXPECT_EQ(published_committed, kEach);
+  EXPECT_TRUE(Await([&] { return topic.IsStable(); }));
+  EXPECT_EQ(topic.ReadCommitted().size(), static_cast<std::size_t>(kEach) + 1);
+  EXPECT_EQ(database.Value("SELECT count(*) FROM orders"), absl::StrCat(2 * kEach));
 }
 
 }  // namespace

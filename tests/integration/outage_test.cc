@@ -94,9 +94,10 @@ TEST_F(OutageTest, AParticipantThatIsDownAtStartIsNamedAndTheOthersAreServed) {
   Caller caller(assentd_->NewChannel());
   EXPECT_TRUE(caller.Submit(Order(2, {"orders-db", "stock-db"})).ok());
   const auto refused = caller.Submit(Order(1, {"orders-db", "events"}));
-  EXPECT_EQ(refused.code(), StatusCode::ABORTED) << refused.message();
-  EXPECT_THAT(refused.message(), HasSubstr("events"));
+  EXPECT_EQ(refused.code(), StatusCode::UNAVAILABLE) << refused.message();
+  EXPECT_THAT(refused.message(), HasSubstr("\"events\" has not been reached since"));
   ASSERT_TRUE(refused.failure.has_value());
+  EXPECT_EQ(refused.failure->outcome(), v1::REFUSED);
   EXPECT_TRUE(refused.failure->retryable());
   servers_->Start(ServerKind::kKafka);
   EXPECT_TRUE(Await([&] { return caller.Submit(Order(3, {"orders-db", "events"})).ok(); })) << "it is found by itself";
@@ -109,7 +110,7 @@ TEST_F(OutageTest, ADatabaseThatIsDownAtStartIsNamedAndFoundWhenItIsBack) {
   Caller caller(assentd_->NewChannel());
   EXPECT_TRUE(caller.Submit(Order(7, {"events"})).ok());
   const auto refused = caller.Submit(Order(1, {"orders-db"}));
-  EXPECT_EQ(refused.code(), StatusCode::ABORTED) << refused.message();
+  EXPECT_EQ(refused.code(), StatusCode::UNAVAILABLE) << refused.message();
   EXPECT_THAT(refused.message(), HasSubstr("orders-db"));
   servers_->Start(ServerKind::kPostgres);
   EXPECT_TRUE(Await([&] { return caller.Submit(Order(2, {"orders-db"})).ok(); }));

@@ -59,7 +59,7 @@ OwnKafka::OwnKafka(OwnKafkaOptions options) : options_(std::move(options)) {
     failure_ = "the storage of a broker could not be formatted: see " + folder_;
     return;
   }
-  Start();
+  if (options_.starts) Start();
 }
 
 OwnKafka::~OwnKafka() {
@@ -123,8 +123,9 @@ bool OwnKafka::Answers() const {
   return !error;
 }
 
-void OwnKafka::Start() {
-  pid_ = Spawn("kafka.Kafka", "");
+void OwnKafka::Launch() { pid_ = Spawn("kafka.Kafka", ""); }
+
+void OwnKafka::AwaitAnswer() {
   const auto end = std::chrono::steady_clock::now() + kPatience;
   while (!Answers()) {
     if (std::chrono::steady_clock::now() > end || waitpid(pid_, nullptr, WNOHANG) == pid_) {
@@ -139,13 +140,13 @@ void OwnKafka::Start() {
 OwnCluster::OwnCluster(const std::vector<std::string>& settings) {
   std::map<int, std::uint16_t> quorum;
   for (int node = 1; node <= 3; ++node) quorum[node] = FreePort();
-  std::vector<std::thread> starting;
   for (const auto& [node, port] : quorum) {
-    starting.emplace_back([&settings, &quorum, &place = nodes_[node], number = node] {
-      place = std::make_unique<OwnKafka>(OwnKafkaOptions{.settings = settings, .node = number, .quorum = quorum});
-    });
+    nodes_[node] = std::make_unique<OwnKafka>(
+        OwnKafkaOptions{.settings = settings, .node = node, .quorum = quorum, .starts = false});
   }
-  for (std::thread& thread : starting) thread.join();
+  if (!failure().empty()) return;
+  for (const auto& [number, node] : nodes_) node->Launch();
+  for (const auto& [number, node] : nodes_) node->AwaitAnswer();
 }
 
 std::string OwnCluster::failure() const {

@@ -22,6 +22,7 @@ struct OwnKafkaOptions {
   std::vector<std::string> scram_users;  // "SCRAM-SHA-256=[name=…,password=…]"
   int node = 1;
   std::map<int, std::uint16_t> quorum;  // controllers' ports, by node; empty: this one alone
+  bool starts = true;                   // with the constructor
 };
 
 // A broker of a test's own, which it may stop: one process, with a data folder that goes with it.
@@ -40,8 +41,13 @@ class OwnKafka {
     return "127.0.0.1:" + std::to_string(ports_.at(listener));
   }
 
-  void Start();  // returns when it answers
-  void Stop();   // by SIGKILL, as a crash would
+  void Start() {  // returns when it answers
+    Launch();
+    AwaitAnswer();
+  }
+  void Launch();  // dies with the thread that calls
+  void AwaitAnswer();
+  void Stop();  // by SIGKILL, as a crash would
 
  private:
   void WriteConfiguration();

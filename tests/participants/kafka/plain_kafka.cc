@@ -30,26 +30,32 @@ void Set(rd_kafka_conf_t* conf, const char* name, const std::string& value) {
   }
 }
 
-// One request and its answer, on a connection of its own.
-wire::ListTransactionsResponse ListTransactions(const std::string& server) {
-  using boost::asio::ip::tcp;
-  boost::asio::io_context loop;
-  tcp::socket socket(loop);
-  const std::size_t colon = server.rfind(':');
-  boost::asio::connect(socket, tcp::resolver(loop).resolve(server.substr(0, colon), server.substr(colon + 1)));
-  boost::asio::write(socket, boost::asio::buffer(wire::EncodeFrame(wire::ListTransactionsRequest{}, 1, "judge")));
-  std::string length(4, '\0');
-  boost::asio::read(socket, boost::asio::buffer(length));
-  std::string frame(static_cast<std::size_t>(wire::Decoder(length).Int32()), '\0');
-  boost::asio::read(socket, boost::asio::buffer(frame));
-  wire::Decoder in(frame);
-  in.Int32();  // correlation id
-  in.SkipTaggedFields();
-  wire::ListTransactionsResponse response = wire::ListTransactionsResponse::Decode(in);
-  EXPECT_TRUE(in.ok());
-  EXPECT_EQ(response.error_code, 0);
-  return response;
-}
+// Requests and their answers, one after the other.
+class Conversation {
+ public:
+  explicit Conversation(const std::string& server) : socket_(loop_) {
+    const std::size_t colon = server.rfind(':');
+    boost::asio::connect(
+        socket_, boost::asio::ip::tcp::resolver(loop_).resolve(server.substr(0, colon), server.substr(colon + 1)));
+    socket_.set_option(boost::asio::ip::tcp::no_delay(true));
+  }
+
+  template <typename Request>
+  typename Request::Response Ask(const Request& request) {
+    boost::asio::write(socket_, boost::asio::buffer(wire::EncodeFrame(request, 1, "judge")));
+    std::string length(4, '\0');
+    boost::asio::read(socket_, boost::asio::buffer(length));
+    std::string frame(static_cast<std::size_t>(wire::Decoder(length).Int32()), '\0');
+    boost::asio::read(socket_, boost::asio::buffer(frame));
+    auto answer = wire::DecodeAnswer<Request>(std::string_view(frame).substr(4), wire::VersionOf(request));
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.ok() ? *std::move(answer) : typename Request::Response{};
+  }
+
+ private:
+  boost::asio::io_context loop_;
+  boost::asio::ip::tcp::socket socket_;
+};
 
 std::optional<std::string> Nullable(const void* bytes, std::size_t size) {
   if (bytes == nullptr) return std::nullopt;
@@ -189,11 +195,25 @@ int PlainKafka::CountPartitions(const std::string& topic) {
   return count;
 }
 
+void PlainKafka::RaiseEpoch(const std::string& transactional_id, std::int16_t epoch) {
+  Conversation conversation(bootstrap_servers_);
+  const wire::InitProducerIdRequest request{.transactional_id = transactional_id, .transaction_timeout_ms = 60'000};
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(2);
+  std::int16_t reached = -1;
+  while (reached < epoch && std::chrono::steady_clock::now() < end) {
+    const wire::InitProducerIdResponse answer = conversation.Ask(request);
+    if (answer.error_code == 0) reached = answer.epoch;  // else its coordinator is not ready yet
+  }
+  EXPECT_EQ(reached, epoch);
+}
+
 std::vector<std::pair<std::string, std::string>> PlainKafka::TransactionStates(const CoordinatorId& coordinator) {
   std::vector<std::pair<std::string, std::string>> states;
   const std::vector<std::string> servers = absl::StrSplit(bootstrap_servers_, ',');
   for (const std::string& server : servers) {
-    for (const auto& found : ListTransactions(server).transactions) {
+    const wire::ListTransactionsResponse listed = Conversation(server).Ask(wire::ListTransactionsRequest{});
+    EXPECT_EQ(listed.error_code, 0);
+    for (const auto& found : listed.transactions) {
       const auto id = ParseTransactionalId(found.transactional_id);
       if (id && id->coordinator == coordinator) states.emplace_back(found.transactional_id, found.state);
     }

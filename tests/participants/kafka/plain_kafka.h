@@ -46,6 +46,9 @@ class PlainKafka {
   // coordinator is still being finished.
   std::vector<ReadRecord> ReadCommitted(const std::string& topic, const CoordinatorId& coordinator);
 
+  // Brings a transactional id to an epoch by beginning one after the other.
+  void RaiseEpoch(const std::string& transactional_id, std::int16_t epoch);
+
   // The states of the coordinator's transactional ids, by id.
   std::vector<std::pair<std::string, std::string>> TransactionStates(const CoordinatorId& coordinator);
 

@@ -256,6 +256,7 @@ TEST_F(RealBrokerTest, AnAbortedBranchIsNeverSeen) {
 }
 
 TEST_F(RealBrokerTest, CommitAfterAbortAndAbortAfterCommitAreHeuristic) {
+  options_.max_logged_bytes = 0;  // otherwise the first is repaired
   const std::string topic = ATopic(1);
   for (const bool commit_first : {true, false}) {
     auto process = AProcess();
@@ -267,7 +268,11 @@ TEST_F(RealBrokerTest, CommitAfterAbortAndAbortAfterCommitAreHeuristic) {
     auto second = AProcess({vote.token});
     const Finish first = commit_first ? second->Commit(branch, vote.token) : second->Abort(branch, vote.token);
     ASSERT_EQ(first.kind, Finish::Kind::kDone) << first.message;
-    const Finish other = commit_first ? second->Abort(branch, vote.token) : second->Commit(branch, vote.token);
+    Finish other;
+    second->RunUntil([&] {  // an abort whose markers are being written is waited for
+      other = commit_first ? second->Abort(branch, vote.token) : second->Commit(branch, vote.token);
+      return other.kind != Finish::Kind::kRetry;
+    });
     EXPECT_EQ(other.kind, Finish::Kind::kHeuristic) << other.message;
     const Finish repeat = commit_first ? second->Commit(branch, vote.token) : second->Abort(branch, vote.token);
     EXPECT_EQ(repeat.kind, Finish::Kind::kDone) << repeat.message;
@@ -388,6 +393,115 @@ TEST_F(RealBrokerTest, EachTransactionOfAnIdHasAnEpochOfItsOwn) {
   }
   EXPECT_EQ(epochs.size(), 20u);
   EXPECT_EQ(ValuesIn(topic).size(), 20u);
+}
+
+// A process that was taken for dead, or requests of it that come late.
+TEST_F(RealBrokerTest, AnOlderProcessIsFencedAndOpensNoTransactionAnyMore) {
+  const std::string topic = ATopic(1);
+  const auto older = AProcess();
+  Write(*older, AnOperation({ARecord(topic, "before")}));
+  const BranchId prepared = older->Open();
+  ASSERT_TRUE(older->Execute(prepared, AnOperation({ARecord(topic, "undecided")})).ok);
+  ASSERT_EQ(older->Prepare(prepared).kind, Vote::Kind::kYes);
+
+  const auto newer = AProcess();
+  const auto is_fenced = [&] {
+    for (const auto& [id, state] : judge_->TransactionStates(place_.coordinator)) {
+      if (state != "Empty") return false;
+    }
+    return true;
+  };
+  ASSERT_TRUE(newer->RunUntil(is_fenced));
+  // It still has ids that it believes in.
+  for (int i = 0; i < 2; ++i) {
+    const BranchId late = older->Open();
+    ASSERT_TRUE(older->Execute(late, AnOperation({ARecord(topic, "late")})).ok);
+    const Vote vote = older->Prepare(late);
+    EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+    EXPECT_TRUE(vote.error.kafka_error == 47 || vote.error.kafka_error == 90) << vote.error.message;
+    EXPECT_TRUE(is_fenced()) << "it would stay open, and hide what comes after it";
+  }
+  EXPECT_THAT(ValuesIn(topic), ElementsAre("before"));
+}
+
+TEST_F(RealBrokerTest, ACoordinatorWhoseNameBeginsLikeOursIsAnother) {
+  const std::string topic = ATopic(1);
+  const CoordinatorId ours = place_.coordinator;
+  place_.coordinator = {.name = ours.name + "1", .incarnation = ours.incarnation};
+  const CoordinatorId other = place_.coordinator;
+  const auto theirs = AProcess();
+  const BranchId branch = theirs->Open();
+  ASSERT_TRUE(theirs->Execute(branch, AnOperation({ARecord(topic, "theirs")})).ok);
+  const Vote vote = theirs->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes);
+
+  place_.coordinator = ours;
+  const auto process = AProcess();
+  const auto work = process->ListOwn();
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_THAT(work->foreign, testing::Not(testing::Contains(TokenOf(vote.token).transactional_id())));
+  Write(*process, AnOperation({ARecord(topic, "ours")}));
+  int open = 0;
+  for (const auto& [id, state] : judge_->TransactionStates(other)) open += state == "Ongoing" ? 1 : 0;
+  EXPECT_EQ(open, 1) << "theirs must not be fenced";
+  EXPECT_EQ(theirs->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_THAT(ValuesIn(topic), ElementsAre("theirs", "ours"));
+}
+
+// Epochs have 15 bits; behind the last one the broker gives the id another producer id.
+TEST_F(RealBrokerTest, AnIdGoesOnWhenItsEpochsAreUsedUp) {
+  options_.max_transactional_ids = 1;
+  const std::string topic = ATopic(1);
+  const TransactionalId id{.coordinator = place_.coordinator, .number = 0};
+  judge_->RaiseEpoch(id.ToString(), 32'760);
+  const auto process = AProcess();
+  std::set<std::int64_t> producers;
+  std::int32_t highest = 0;
+  std::vector<std::string> written;
+  for (int i = 0; i < 12; ++i) {
+    const BranchId branch = process->Open();
+    written.push_back(std::to_string(i));
+    ASSERT_TRUE(process->Execute(branch, AnOperation({ARecord(topic, written.back())})).ok);
+    const Vote vote = process->Prepare(branch);
+    ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+    producers.insert(TokenOf(vote.token).producer_id());
+    highest = std::max(highest, TokenOf(vote.token).epoch());
+    const Finish finish = process->Commit(branch, vote.token);
+    ASSERT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
+    (*process)->Forget(branch, vote.token);
+  }
+  EXPECT_EQ(producers.size(), 2u);
+  EXPECT_GE(highest, 32'765);
+  EXPECT_EQ(ValuesIn(topic), written);
+}
+
+TEST_F(RealBrokerTest, AThousandBranchesAtOnceShareOneConnection) {
+  options_.connections_per_broker = 1;
+  options_.max_transactional_ids = 1000;
+  const std::string topic = ATopic(8);
+  const auto process = AProcess();
+  int votes = 0;
+  int committed = 0;
+  std::vector<std::pair<BranchId, std::string>> prepared;
+  for (int i = 0; i < 1000; ++i) {
+    const BranchId branch = process->Open(absl::Seconds(60));
+    (*process)->Execute(branch, AnOperation({ARecord(topic, std::to_string(i))}), [](const ExecuteOutcome&) {});
+    (*process)->Prepare(branch, [&, branch](Vote vote) {
+      ++votes;
+      EXPECT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+      prepared.emplace_back(branch, vote.token);
+    });
+  }
+  ASSERT_TRUE(process->RunUntil([&] { return votes == 1000; }, std::chrono::seconds(60)));
+  EXPECT_THAT((*process)->health().message, HasSubstr("1000 in use"));
+  for (const auto& [branch, token] : prepared) {
+    (*process)->Commit(branch, token, [&](const Finish& finish) {
+      EXPECT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
+      ++committed;
+    });
+  }
+  ASSERT_TRUE(process->RunUntil([&] { return committed == 1000; }, std::chrono::seconds(60)));
+  EXPECT_EQ(ValuesIn(topic).size(), 1000u);
 }
 
 // An id used again at once may wait in the broker until the markers of its last transaction are written.

@@ -1,0 +1,141 @@
+// Every error code, as the answer to each kind of request: what becomes of the branch is what the table says.
+#include "participants/kafka/error_codes.h"
+#include "tests/participants/kafka/scripted_test.h"
+
+namespace assent::kafka {
+namespace {
+
+using testing::HasSubstr;
+using wire::ApiKey;
+
+class ErrorTableTest : public ScriptedTest {
+ protected:
+  // Those that a broker may answer to what this client asks.
+  static std::vector<ErrorCode> OurErrors() {
+    std::vector<ErrorCode> ours;
+    for (const ErrorCode& entry : AllErrorCodes()) {
+      const bool is_error = entry.meaning != ErrorMeaning::kDone;
+      if (is_error && entry.why.find("no answer to what this client asks") == std::string_view::npos) {
+        ours.push_back(entry);
+      }
+    }
+    return ours;
+  }
+  static bool MayBeRepeated(const ErrorCode& entry) {
+    return entry.meaning == ErrorMeaning::kRetry || entry.meaning == ErrorMeaning::kUnknown;
+  }
+
+  void BeginAs(std::int16_t transaction_version) {
+    Make();
+    broker_->transaction_version = transaction_version;
+    participant_->Start();
+    ASSERT_TRUE(participant_->RunUntil([&] { return participant_->times_available() > 0; }));
+    Settle();
+  }
+
+  // The vote of a branch with one record, that has so long.
+  Vote VoteOf(const BranchId& branch) {
+    EXPECT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+    return participant_->Prepare(branch);
+  }
+
+  void ExpectRefusal(const ErrorCode& entry, const Vote& vote) {
+    EXPECT_EQ(vote.kind, Vote::Kind::kNo) << entry.name;
+    EXPECT_EQ(vote.error.kafka_error, entry.code);
+    EXPECT_THAT(vote.error.message, HasSubstr(std::string(entry.name)));
+    EXPECT_THAT(vote.error.message, HasSubstr(std::string(entry.why)));
+    EXPECT_EQ(vote.error.retryable, entry.meaning == ErrorMeaning::kFatal) << entry.name;
+  }
+
+  // Opening or filling a transaction by requests of this kind.
+  void ExpectVotesByTheTable(ApiKey key) {
+    for (const ErrorCode& entry : OurErrors()) {
+      broker_->Next(key, broker_->Answering(key, entry.code));
+      const BranchId branch = participant_->Open();
+      const std::size_t before = broker_->Count(key);
+      const Vote vote = VoteOf(branch);
+      if (MayBeRepeated(entry)) {
+        EXPECT_EQ(vote.kind, Vote::Kind::kYes) << entry.name << ": " << vote.error.message;
+        EXPECT_EQ(broker_->Count(key), before + 2) << entry.name;
+        EXPECT_EQ(participant_->Abort(branch, vote.token).kind, Finish::Kind::kDone);
+      } else {
+        ExpectRefusal(entry, vote);
+        EXPECT_EQ(broker_->Count(key), before + 1) << entry.name;
+      }
+      (*participant_)->Forget(branch, vote.token);
+    }
+  }
+};
+
+TEST_F(ErrorTableTest, ProduceIsRepeatedOrRefused) {
+  BeginAs(2);
+  ExpectVotesByTheTable(ApiKey::kProduce);
+}
+
+TEST_F(ErrorTableTest, WhatProduceLeavesInDoubtUntilTheDeadlineIsUnknownAndNothingElseIs) {
+  BeginAs(2);
+  for (const ErrorCode& entry : OurErrors()) {
+    if (!MayBeRepeated(entry)) continue;
+    broker_->Always(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, entry.code));
+    const BranchId branch = participant_->Open(absl::Milliseconds(120));
+    const Vote vote = VoteOf(branch);
+    EXPECT_EQ(vote.kind, entry.meaning == ErrorMeaning::kUnknown ? Vote::Kind::kUnknown : Vote::Kind::kNo)
+        << entry.name;
+    EXPECT_TRUE(vote.error.retryable) << entry.name;
+    EXPECT_THAT(vote.error.message, HasSubstr(std::string(entry.name)));
+    EXPECT_EQ(participant_->Abort(branch, vote.token).kind, Finish::Kind::kDone) << entry.name;
+    (*participant_)->Forget(branch, vote.token);
+  }
+}
+
+TEST_F(ErrorTableTest, AddPartitionsToTxnIsRepeatedOrRefused) {
+  BeginAs(1);
+  ExpectVotesByTheTable(ApiKey::kAddPartitionsToTxn);
+}
+
+TEST_F(ErrorTableTest, EndTxnIsRepeatedOrItsTransactionIsLookedAt) {
+  BeginAs(2);
+  for (const ErrorCode& entry : OurErrors()) {
+    Vote vote;
+    const BranchId branch = Prepared(vote);
+    broker_->described_state = "CompleteCommit";
+    broker_->Next(ApiKey::kEndTxn, broker_->Answering(ApiKey::kEndTxn, entry.code));
+    const std::size_t ends = broker_->Count(ApiKey::kEndTxn);
+    const std::size_t looks = broker_->Count(ApiKey::kDescribeTransactions);
+    const Finish finish = participant_->Commit(branch, vote.token);
+    const bool is_looked_at = entry.meaning == ErrorMeaning::kFatal || entry.code == error::kConcurrentTransactions;
+    EXPECT_EQ(broker_->Count(ApiKey::kDescribeTransactions), looks + (is_looked_at ? 1 : 0)) << entry.name;
+    if (is_looked_at || MayBeRepeated(entry)) {
+      EXPECT_EQ(finish.kind, Finish::Kind::kDone) << entry.name << ": " << finish.message;
+      EXPECT_EQ(broker_->Count(ApiKey::kEndTxn), ends + (is_looked_at ? 1 : 2)) << entry.name;
+    } else {
+      // It is decided: whatever the broker says, it is asked again until it does it.
+      EXPECT_EQ(finish.kind, Finish::Kind::kRetry) << entry.name;
+      EXPECT_THAT(finish.message, HasSubstr(std::string(entry.name)));
+      EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+    }
+    (*participant_)->Forget(branch, vote.token);
+  }
+}
+
+TEST_F(ErrorTableTest, InitProducerIdIsRepeatedAtOnceOrLaterAndItsRefusalIsToldToWhoWaits) {
+  for (const ErrorCode& entry : OurErrors()) {
+    if (entry.code == error::kInvalidTransactionTimeout) continue;  // asked again with another timeout: finish_test.cc
+    options_.max_transactional_ids = 1;
+    Make();
+    broker_->Always(ApiKey::kInitProducerId, broker_->Answering(ApiKey::kInitProducerId, entry.code));
+    participant_->Start();
+    ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kInitProducerId) > 0; }));
+    RunFor(std::chrono::milliseconds(20));
+    EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId) > 1, MayBeRepeated(entry)) << entry.name;
+    if (!MayBeRepeated(entry)) {
+      const Vote vote = VoteOf(participant_->Open(absl::Milliseconds(20)));
+      EXPECT_EQ(vote.kind, Vote::Kind::kNo) << entry.name;
+      EXPECT_THAT(vote.error.message, HasSubstr(std::string(entry.name)));
+    }
+    participant_->Destroy();
+  }
+}
+
+}  // namespace
+}  // namespace assent::kafka
