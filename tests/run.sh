@@ -77,7 +77,7 @@ fuzz() {
   mapfile -t targets < <(basename -s .cc tests/fuzz/*_fuzz.cc)
   say "fuzzing for $fuzz_seconds s each: ${targets[*]}"
   export -f fuzz_target
-  printf '%s\n' "${targets[@]}" | xargs -P "$cores" -I TARGET bash -c "fuzz_target TARGET $fuzz_seconds $found" ||
+  printf '%s\n' "${targets[@]}" | xargs -P 0 -I TARGET bash -c "fuzz_target TARGET $fuzz_seconds $found" ||
     fail "fuzzing found the above: $found/crashes has the inputs, tests/fuzz/README.md says what to do with them"
 }
 
@@ -120,4 +120,5 @@ selection=(-LE long)
 say "all tests"
 # ctest's fixture destroys its servers by itself; this is for a run that ends before ctest can.
 trap destroy_servers EXIT
-ctest --test-dir build/release "${selection[@]}" --parallel "$cores" --output-on-failure --no-tests=error
+# More at once than cores: but for those that are alone on the machine, they wait more than they work.
+ctest --test-dir build/release "${selection[@]}" --parallel "$((2 * cores))" --output-on-failure --no-tests=error

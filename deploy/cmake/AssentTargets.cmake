@@ -82,14 +82,14 @@ function(assent_servers_fixture fixture kafka)
   set_tests_properties(${fixture}_up ${fixture}_down PROPERTIES ENVIRONMENT "ASSENT_KAFKA_VERSION=${kafka}")
 endfunction()
 
-# assent_test_on_previous_kafka(NAME LABEL … [ARGS …]): a test that is there already, once more on the fixture
-# servers_previous, whose broker is the last one without transactions V2.
+# assent_test_on_previous_kafka(NAME LABEL … [SERIAL] [ARGS …]): a test that is there already, once more on the fixture
+# servers_previous, whose broker is the last one without transactions V2. SERIAL: alone on the machine.
 function(assent_test_on_previous_kafka name)
-  cmake_parse_arguments(ARG "" "LABEL" "ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "LABEL" "ARGS" ${ARGN})
   set(test ${name}_on_previous_kafka)
   add_test(NAME ${test} COMMAND ${ASSENT_LOCAL_SERVERS} run --dir ${PROJECT_BINARY_DIR}/servers_previous --
     $<TARGET_FILE:${name}> ${ARG_ARGS})
-  set_tests_properties(${test} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 300 RUN_SERIAL ON
+  set_tests_properties(${test} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT 300 RUN_SERIAL ${ARG_SERIAL}
     FIXTURES_REQUIRED servers_previous ENVIRONMENT "ASSENT_KAFKA_VERSION=previous")
 endfunction()
 

@@ -1,6 +1,7 @@
 // Kafka's own Java client as an independent judge. Bytes are written in hexadecimal, a null as "null".
 //
-//   JavaClient read HOST:PORT TOPIC     what a read_committed consumer sees: a line "PARTITION KEY VALUE" for each record
+//   JavaClient read HOST:PORT TOPIC…    what a read_committed consumer sees, topic by topic: a line "PARTITION KEY VALUE"
+//                                       for each record
 //   JavaClient partitions COUNT         where the default partitioner puts the keys that stand on standard input, a line
 //                                       each
 import java.io.BufferedReader;
@@ -18,7 +19,9 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 public class JavaClient {
   public static void main(String[] arguments) throws Exception {
     if (arguments[0].equals("read")) {
-      read(arguments[1], arguments[2]);
+      for (int i = 2; i < arguments.length; ++i) {
+        read(arguments[1], arguments[i]);
+      }
     } else {
       partitions(Integer.parseInt(arguments[1]));
     }

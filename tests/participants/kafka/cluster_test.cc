@@ -25,8 +25,7 @@ class ClusterTest : public testing::Test {
     // move while every broker is up, too.
     cluster_ = std::make_unique<OwnCluster>(
         std::vector<std::string>{"min.insync.replicas=2", "transaction.state.log.replication.factor=3",
-                                 "transaction.state.log.min.isr=2", "leader.imbalance.check.interval.seconds=1",
-                                 "broker.session.timeout.ms=2000", "broker.heartbeat.interval.ms=500"});
+                                 "transaction.state.log.min.isr=2", "leader.imbalance.check.interval.seconds=1"});
   }
   static void TearDownTestSuite() { cluster_.reset(); }
 

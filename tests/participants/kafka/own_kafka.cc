@@ -91,12 +91,17 @@ void OwnKafka::WriteConfiguration() {
       << "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
       << "transaction.state.log.num.partitions=4\n"
       << "transaction.max.timeout.ms=2147483647\n"
-      << "group.initial.rebalance.delay.ms=0\n";
+      << "group.initial.rebalance.delay.ms=0\n"
+      // After a crash a controller believes in the broker's last session for this long.
+      << "broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=300\n";
   for (const std::string& setting : options_.settings) out << setting << "\n";
 }
 
 pid_t OwnKafka::Spawn(const std::string& main_class, const std::string& arguments) const {
-  std::vector<std::string> words = {java_, "-Xms64m", "-Xmx256m", "-cp", libraries_ + "/*", main_class};
+  // The last two: it lives for seconds, and is started often.
+  std::vector<std::string> words = {
+      java_,     "-Xms64m", "-Xmx256m", "-cp", libraries_ + "/*", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+      main_class};
   std::istringstream split(arguments);
   for (std::string word; split >> word;) words.push_back(word);
   words.push_back(folder_ + "/server.properties");

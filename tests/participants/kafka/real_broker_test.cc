@@ -204,31 +204,28 @@ TEST_F(RealBrokerTest, KeysGoWhereTheJavaClientPutsThem) {
   }
 }
 
-class CompressionTest : public RealBrokerTest, public testing::WithParamInterface<std::string> {};
-
-TEST_P(CompressionTest, IsReadByLibrdkafkaAndByTheJavaClient) {
-  options_.compression = GetParam();
-  const std::string topic = ATopic(1);
-  auto process = AProcess();
-  std::vector<std::string> values;
+TEST_F(RealBrokerTest, EveryCompressionIsReadByLibrdkafkaAndByTheJavaClient) {
   std::minstd_rand random(2);
   std::string noise(200'000, '\0');  // cannot be made smaller, and is more than a block
   for (char& byte : noise) byte = static_cast<char>(random());
-  for (const std::string& value : {std::string("small"), std::string(300'000, 'x'), noise}) values.push_back(value);
-  std::vector<v1::KafkaRecord> records;
-  for (const std::string& value : values) records.push_back(ARecord(topic, value));
-  Write(*process, AnOperation(records));
-  Write(*process, AnOperation({ARecord(topic, values[1])}));  // alone in its batch: surely compressed
-  values.push_back(values[1]);
-  EXPECT_EQ(ValuesIn(topic), values);
-
+  std::string topics;
   std::vector<std::string> expected;
-  for (const std::string& value : values) expected.push_back("0 null " + absl::BytesToHexString(value));
-  EXPECT_EQ(RunJavaClient(absl::StrCat("read ", options_.bootstrap_servers[0], " ", topic)), expected);
+  for (const char* const compression : {"none", "gzip", "snappy", "lz4", "zstd"}) {
+    options_.compression = compression;
+    const std::string topic = ATopic(1);
+    absl::StrAppend(&topics, " ", topic);
+    auto process = AProcess();
+    std::vector<std::string> values = {"small", std::string(300'000, 'x'), noise};
+    std::vector<v1::KafkaRecord> records;
+    for (const std::string& value : values) records.push_back(ARecord(topic, value));
+    Write(*process, AnOperation(records));
+    Write(*process, AnOperation({ARecord(topic, values[1])}));  // alone in its batch: surely compressed
+    values.push_back(values[1]);
+    EXPECT_EQ(ValuesIn(topic), values) << compression;
+    for (const std::string& value : values) expected.push_back("0 null " + absl::BytesToHexString(value));
+  }
+  EXPECT_EQ(RunJavaClient(absl::StrCat("read ", options_.bootstrap_servers[0], topics)), expected);
 }
-
-INSTANTIATE_TEST_SUITE_P(Compressions, CompressionTest, testing::Values("none", "gzip", "snappy", "lz4", "zstd"),
-                         [](const auto& instance) { return instance.param; });
 
 // The broker refuses them too late: the end of the transaction would be written into its own state.
 TEST_F(RealBrokerTest, KafkasOwnTopicsAreNotWritten) {
@@ -508,6 +505,9 @@ TEST_F(RealBrokerTest, AThousandBranchesAtOnceShareOneConnection) {
 TEST_F(RealBrokerTest, NoIdIsUsedTwiceInARow) {
   const std::string topic = ATopic(1);
   auto process = AProcess();
+  if ((*process)->health().message.find("transactions V1") != std::string::npos) {
+    GTEST_SKIP() << "with transactions V1 an id is fenced before each use, which waits for its markers";
+  }
   std::string last;
   for (int i = 0; i < 30; ++i) {
     const BranchId branch = process->Open();

@@ -1,10 +1,14 @@
 // Brokers as they are secured in earnest: TLS, SASL and access lists, on a real one with a listener of each kind.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <sstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tests/coordinator/server/test_certificates.h"
@@ -20,6 +24,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr char kPassword[] = "wonder-land";  // of alice and bob
+constexpr char kWrong[] = "looking-glass";
 
 std::string Write(const std::string& path, const std::string& text) {
   std::ofstream(path) << text;
@@ -78,8 +83,19 @@ struct SecuredBroker {
 
 class SecurityTest : public testing::Test {
  protected:
-  static void SetUpTestSuite() { broker_ = new SecuredBroker; }
-  static void TearDownTestSuite() { delete std::exchange(broker_, nullptr); }
+  static void SetUpTestSuite() {
+    broker_ = new SecuredBroker;
+    logger_before_ = spdlog::default_logger();
+    auto everything = std::make_shared<spdlog::sinks::ostream_sink_mt>(logged_);
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("", std::move(everything)));
+    spdlog::set_level(spdlog::level::trace);
+  }
+  static void TearDownTestSuite() {
+    spdlog::set_default_logger(std::exchange(logger_before_, nullptr));
+    delete std::exchange(broker_, nullptr);
+    EXPECT_THAT(logged_.str(), AllOf(HasSubstr("can be reached"), Not(HasSubstr(kPassword)), Not(HasSubstr(kWrong))))
+        << "secrets are never logged";
+  }
   void SetUp() override { ASSERT_EQ(broker_->kafka->failure(), ""); }
 
   KafkaOptions At(const std::string& listener) const {
@@ -145,9 +161,13 @@ class SecurityTest : public testing::Test {
   }
 
   static SecuredBroker* broker_;
+  static std::ostringstream logged_;
+  static std::shared_ptr<spdlog::logger> logger_before_;
 };
 
 SecuredBroker* SecurityTest::broker_ = nullptr;
+std::ostringstream SecurityTest::logged_;
+std::shared_ptr<spdlog::logger> SecurityTest::logger_before_;
 
 // ---- What works -----------------------------------------------------------------------------------------------------
 
@@ -191,11 +211,11 @@ TEST_F(SecurityTest, TheBrokerIsToldAgainWhoWeAreBeforeItWantsToKnow) {
 TEST_F(SecurityTest, AWrongPasswordNamesTheUserAndWhereThePasswordIs) {
   for (const auto& [listener, mechanism] : {std::pair("BOTH", "PLAIN"), {"CLEAR", "SCRAM-SHA-256"}}) {
     KafkaOptions options = Sasl(listener, mechanism);
-    options.sasl_password_file = Write(broker_->folder + "/wrong", "looking-glass");
+    options.sasl_password_file = Write(broker_->folder + "/wrong", kWrong);
     const std::string why = WhyNot(options);
     EXPECT_THAT(why, HasSubstr(absl::StrCat("refuses sasl_user = alice by ", mechanism)));
     EXPECT_THAT(why, HasSubstr("sasl_password_file"));
-    EXPECT_THAT(why, Not(HasSubstr("looking-glass")));
+    EXPECT_THAT(why, Not(HasSubstr(kWrong)));
   }
 }
 

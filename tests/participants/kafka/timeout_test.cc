@@ -15,7 +15,6 @@
 namespace assent::kafka {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
@@ -85,6 +84,13 @@ class TimeoutTest : public testing::Test {
     return true;
   }
 
+  // A process that dies between its first Produce and its EndTxn: nothing of it runs while the broker is asked.
+  void BeginToRepairAndDie(const std::string& token) {
+    const auto process = AProcess({token});
+    (*process)->Commit(process->NewBranch(), token, [](const Finish& finish) { FAIL() << finish.message; });
+    ASSERT_TRUE(process->RunUntil([&] { return Becomes(token, "Ongoing", std::chrono::milliseconds(20)); }));
+  }
+
   static Finish CommitAtLast(ParticipantUnderTest& process, const std::string& token) {
     Finish finish;
     process.RunUntil([&] {
@@ -131,12 +137,7 @@ TEST_F(TimeoutTest, WhatWasDecidedIsProducedAgainOnce) {
 TEST_F(TimeoutTest, ARepairThatDiesInTheMiddleIsGoneOnWith) {
   const std::string token = Decided();
   ASSERT_TRUE(Becomes(token, "CompleteAbort"));
-  {
-    const auto process = AProcess({token});
-    (*process)->Commit(process->NewBranch(), token, [](const Finish& finish) { FAIL() << finish.message; });
-    // Nothing of it runs while the broker is asked: it dies between its first Produce and its EndTxn.
-    ASSERT_TRUE(process->RunUntil([&] { return Becomes(token, "Ongoing", std::chrono::milliseconds(20)); }));
-  }
+  BeginToRepairAndDie(token);
   const auto process = AProcess({token});
   const Finish finish = CommitAtLast(*process, token);
   EXPECT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
@@ -147,11 +148,7 @@ TEST_F(TimeoutTest, ARepairThatDiesInTheMiddleIsGoneOnWith) {
 TEST_F(TimeoutTest, ARepairThatTimesOutIsRepaired) {
   const std::string token = Decided();
   ASSERT_TRUE(Becomes(token, "CompleteAbort"));
-  {
-    const auto process = AProcess({token});
-    (*process)->Commit(process->NewBranch(), token, [](const Finish&) {});
-    ASSERT_TRUE(process->RunUntil([&] { return Becomes(token, "Ongoing", std::chrono::milliseconds(20)); }));
-  }
+  BeginToRepairAndDie(token);
   ASSERT_TRUE(Becomes(token, "CompleteAbort"));
   const auto process = AProcess({token});
   EXPECT_EQ(CommitAtLast(*process, token).kind, Finish::Kind::kDone);
