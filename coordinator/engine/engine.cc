@@ -63,8 +63,9 @@ class ShardedEngine final : public Engine {
         if (!participant.ok()) return participant.status();
         made.push_back(*std::move(participant));
       }
-      shard.shard = std::make_unique<Shard>(options_, Shard::Place{i, options_.shards}, routing_, log_, clock_,
-                                            *shard.scheduler, std::move(made));
+      shard.shard =
+          std::make_unique<Shard>(options_, Shard::Place{i, options_.shards}, routing_, log_, clock_, *shard.scheduler,
+                                  std::move(made), [this](const std::string& participant) { TakeOver({participant}); });
     }
     for (const auto& shard : shards_) {
       shard->scheduler->Post([s = shard->shard.get()] { s->Start(); });
@@ -114,6 +115,12 @@ class ShardedEngine final : public Engine {
   absl::Status CheckIdentity(absl::Duration patience) override;
 
  private:
+  void TakeOver(const absl::flat_hash_set<std::string>& checked) {
+    for (const auto& thread : shards_) {
+      thread->scheduler->Post([shard = thread->shard.get(), checked] { shard->TakeOver(checked); });
+    }
+  }
+
   std::uint32_t ShardOfNew(const std::string& request_id) {
     if (!request_id.empty()) return routing_.ShardOfRequest(request_id);
     return next_shard_.fetch_add(1, std::memory_order_relaxed) % options_.shards;
@@ -255,9 +262,7 @@ absl::Status ShardedEngine::CheckIdentity(absl::Duration patience) {
           "them alone for you to resolve"));
     }
   }
-  for (const auto& thread : shards_) {
-    thread->scheduler->Post([shard = thread->shard.get(), checked] { shard->TakeOver(checked); });
-  }
+  TakeOver(checked);
   return absl::OkStatus();
 }
 

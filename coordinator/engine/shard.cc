@@ -49,7 +49,8 @@ absl::Time ToTime(const google::protobuf::Timestamp& proto) {
 // ---- Start and end --------------------------------------------------------------------------------------------------
 
 Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, DecisionLog& log, const Clock& clock,
-             Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants)
+             Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants,
+             std::function<void(const std::string&)> may_be_taken_over)
     : options_(options),
       place_(place),
       routing_(routing),
@@ -57,6 +58,7 @@ Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, 
       clock_(clock),
       scheduler_(scheduler),
       participants_(std::move(participants)),
+      may_be_taken_over_(std::move(may_be_taken_over)),
       runner_(options, log, clock, scheduler, [this](const TransactionPtr& transaction) { Retire(transaction); }),
       sweep_(std::make_unique<Sweep>(*this)) {}
 
@@ -395,7 +397,12 @@ void Shard::ListForeignWork(std::function<void(const std::string&, std::vector<s
   }
 }
 
-void Shard::TakeOver(const absl::flat_hash_set<std::string>& checked) { sweep_->Enable(checked); }
+void Shard::TakeOver(const absl::flat_hash_set<std::string>& checked) {
+  for (const auto& participant : participants_) {
+    if (options_.adopt || checked.contains(std::string(participant->name()))) TakeOverAt(participant.get());
+  }
+  sweep_->Enable();
+}
 
 absl::Status StatusOfEnded(const EndedTransaction& ended) {
   v1::TransactionFailure failure = ended.failure;

@@ -54,8 +54,11 @@ class Shard {
     std::uint32_t count = 1;
   };
 
+  // `may_be_taken_over` runs on the first shard when a participant has said that it holds nothing foreign; TakeOver()
+  // of every shard follows it.
   Shard(const EngineOptions& options, Place place, const Routing& routing, DecisionLog& log, const Clock& clock,
-        Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants);
+        Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants,
+        std::function<void(const std::string& participant)> may_be_taken_over);
   ~Shard();
 
   // Takes up what the log holds unfinished for this shard. First call.
@@ -79,9 +82,9 @@ class Shard {
   // another decision log, or of a later epoch. `done` runs once for each participant, when it has answered.
   void ListForeignWork(std::function<void(const std::string& participant, std::vector<std::string> foreign)> done);
 
-  // Takes over what earlier processes left, at the `checked` participants, which hold nothing foreign, at once, and at
-  // the others when they have said so: finishes what is decided, and ends prepared work of ours that nobody owns.
-  // Before this nothing is done at any participant.
+  // From now on participants are looked at, again and again. `checked` ones hold nothing foreign: what earlier
+  // processes left there is taken over, that is, what is decided is finished, and prepared work of ours that nobody
+  // owns is ended. Before this nothing is done at a participant.
   void TakeOver(const absl::flat_hash_set<std::string>& checked);
 
   std::size_t participant_count() const { return participants_.size(); }
@@ -158,6 +161,7 @@ class Shard {
   Scheduler& scheduler_;
   std::vector<std::unique_ptr<Participant>> participants_;
   absl::flat_hash_set<std::string> quarantined_;  // participants that hold foreign work
+  const std::function<void(const std::string&)> may_be_taken_over_;
   Runner runner_;
 
   absl::btree_map<std::uint64_t, TransactionPtr> transactions_;      // running, by sequence

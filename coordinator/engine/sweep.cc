@@ -28,12 +28,8 @@ std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start,
 
 Sweep::Sweep(Shard& shard) : shard_(shard), next_delay_(kFirstDelay) {}
 
-void Sweep::Enable(const absl::flat_hash_set<std::string>& checked) {
+void Sweep::Enable() {
   if (std::exchange(enabled_, true)) return;
-  for (const auto& participant : shard_.participants_) {
-    if (shard_.options_.adopt || checked.contains(std::string(participant->name())))
-      shard_.TakeOverAt(participant.get());
-  }
   RunAll();
 }
 
@@ -48,11 +44,13 @@ void Sweep::RunAll() {
 }
 
 void Sweep::Run(Participant* participant) {
-  participant->ListOwn([this, participant](absl::StatusOr<OwnWork> work) {
-    if (work.ok()) return Judge(participant, *work);
+  const bool has_taken_over = shard_.runner_.HasTakenOver(participant);
+  if (!has_taken_over && shard_.place_.index != 0) return;  // the first shard checks for all
+  participant->ListOwn([this, participant, has_taken_over](absl::StatusOr<OwnWork> work) {
+    if (work.ok()) return has_taken_over ? Judge(participant, *work) : CheckFirst(participant, *work);
     // A participant that is down is swept when it returns. One that nobody may use before its first answer is asked for
     // it more often.
-    if (shard_.runner_.HasTakenOver(participant) || !asked_again_.insert(participant).second) return;
+    if (has_taken_over || !asked_again_.insert(participant).second) return;
     shard_.scheduler_.After(kRetryFirstList, [this, participant] {
       asked_again_.erase(participant);
       Run(participant);
@@ -60,26 +58,34 @@ void Sweep::Run(Participant* participant) {
   });
 }
 
+// No shard has done anything at the participant in this epoch.
+void Sweep::CheckFirst(Participant* participant, const OwnWork& work) {
+  const std::string name(participant->name());
+  if (shard_.runner_.HasTakenOver(participant)) return;
+  if (Quarantine(name, ForeignWork(work, shard_.log_.start(), [](const TxnId&) { return false; }))) return;
+  shard_.may_be_taken_over_(name);
+}
+
+bool Sweep::Quarantine(const std::string& participant, const std::vector<std::string>& foreign) {
+  if (foreign.empty()) {
+    shard_.quarantined_.erase(participant);
+  } else if (shard_.quarantined_.insert(participant).second) {
+    spdlog::error(
+        "participant \"{}\" holds {} of another decision log under the name of this coordinator, \"{}\": it takes no "
+        "new branches until one of the two has another name, or this one is started with --adopt",
+        participant, foreign.front(), shard_.log_.start().coordinator.name);
+  }
+  return !foreign.empty();
+}
+
 void Sweep::Judge(Participant* participant, const OwnWork& work) {
   const LogStart& start = shard_.log_.start();
   const std::string name(participant->name());
   if (!shard_.options_.adopt) {
-    // Before this shard has done anything at the participant, only other shards can have.
-    const bool is_first = !shard_.runner_.HasTakenOver(participant);
-    const std::vector<std::string> foreign = ForeignWork(work, start, [&](const TxnId& txn) {
-      return is_first ? shard_.routing_.ShardOf(txn) != shard_.place_.index
-                      : txn.sequence <= shard_.log_.last_sequence();
-    });
-    if (!foreign.empty() && shard_.quarantined_.insert(name).second) {
-      spdlog::error(
-          "participant \"{}\" holds {} of another decision log under the name of this coordinator, \"{}\": it takes no "
-          "new branches until one of the two has another name, or this one is started with --adopt",
-          name, foreign.front(), start.coordinator.name);
-    }
-    if (!foreign.empty()) return;  // whose log is the right one is not for us to say: end nothing here
-    shard_.quarantined_.erase(name);
+    const auto given_out = [&](const TxnId& txn) { return txn.sequence <= shard_.log_.last_sequence(); };
+    // Whose log is the right one is not for us to say: end nothing here.
+    if (Quarantine(name, ForeignWork(work, start, given_out))) return;
   }
-  shard_.TakeOverAt(participant);
   absl::flat_hash_set<std::string> seen_now;
   for (const InDoubtBranch& found : work.branches) {
     const TxnId& txn = found.branch.txn;

@@ -25,8 +25,8 @@ class Sweep {
   explicit Sweep(Shard& shard);
 
   // Starts sweeping: often at first, when the backends of the last process may still be ending, then at the interval.
-  // `checked` participants hold nothing foreign; of the others the first list will tell.
-  void Enable(const absl::flat_hash_set<std::string>& checked);
+  // Once; further calls do nothing.
+  void Enable();
 
   // Sweeps a participant at once: it may hold what it held when it went away.
   void ParticipantReturned(Participant* participant);
@@ -34,6 +34,8 @@ class Sweep {
  private:
   void RunAll();
   void Run(Participant* participant);
+  void CheckFirst(Participant* participant, const OwnWork& work);
+  bool Quarantine(const std::string& participant, const std::vector<std::string>& foreign);
   void Judge(Participant* participant, const OwnWork& work);
   void End(Participant* participant, const InDoubtBranch& found);
 

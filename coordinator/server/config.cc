@@ -224,6 +224,11 @@ class ConfigReader {
   }
 
   void CheckSecurity(const KafkaOptions& participant, const Place& where) {
+    if (participant.sasl_mechanism == "PLAIN" && !participant.tls) {
+      config_.warnings.push_back(
+          absl::StrCat(where.text, ": participant \"", participant.name,
+                       "\" sends its password in the clear: sasl_mechanism = PLAIN without tls"));
+    }
     if (!checks_files_) return;
     const absl::Status usable = kafka::MakeSecurity(participant).status();
     if (!usable.ok()) Note(where, std::string(usable.message()));

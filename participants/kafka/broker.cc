@@ -54,6 +54,13 @@ void Broker::Open(std::size_t slot) {
     Reopen(slot);
     if (ready_connections_ == 0) events_.down();
   };
+  // A machine that is frozen, or has no power any more, says nothing on any of them: each would take as long to tell.
+  events.silent = [this](const std::string& why) {
+    const auto connections = connections_;  // those that fail are made anew meanwhile
+    for (const auto& connection : connections) {
+      if (connection && connection->ready()) connection->Fail(why);
+    }
+  };
   connections_[slot] =
       std::make_shared<Connection>(loop_, options_, security_, client_id_, address_, std::move(events));
   connections_[slot]->Connect();

@@ -121,6 +121,7 @@ void Cluster::BrokerUp(bool is_node) {
   coordinators_.clear();
   Refresh(std::move(topics), [this, is_node] {
     if (!is_node || nodes_.empty() || AnyBroker() == nullptr) return;
+    LearnTransactions();
     if (!std::exchange(up_, true)) {
       spdlog::info("participant \"{}\": Kafka can be reached: {}", options_.name, Describe());
       for (auto& broker : bootstrap_) Retire(std::move(broker));
@@ -132,7 +133,7 @@ void Cluster::BrokerUp(bool is_node) {
 
 void Cluster::BrokerDown() {
   for (const auto& [node, broker] : nodes_) {
-    if (broker->is_up()) return;
+    if (broker->is_up()) return Refresh({}, [] {});  // it may have left the cluster
   }
   if (std::exchange(up_, false)) {
     spdlog::warn("{}", std::string(Check().message()));
@@ -152,8 +153,12 @@ void Cluster::Retire(std::unique_ptr<Broker> broker) {
 }
 
 Broker* Cluster::AnyBroker() {
-  for (const auto& [node, broker] : nodes_) {
-    if (broker->is_up()) return broker.get();
+  // Another one each time: one that does not answer, and is not known to be away yet, is asked once.
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    auto next = nodes_.upper_bound(last_asked_);
+    if (next == nodes_.end()) next = nodes_.begin();
+    last_asked_ = next->first;
+    if (next->second->is_up()) return next->second.get();
   }
   for (const auto& broker : bootstrap_) {
     if (broker->is_up()) return broker.get();
@@ -204,13 +209,13 @@ std::string Cluster::Describe() const {
                       static_cast<int>(transactions()));
 }
 
-v1::KafkaTransactionVersion Cluster::transactions() const {
+void Cluster::LearnTransactions() {
+  transactions_ = v1::KAFKA_TRANSACTION_V2;
   for (const auto& [node, broker] : nodes_) {
     if (broker->is_up() && TransactionsOf(broker->versions()) != v1::KAFKA_TRANSACTION_V2) {
-      return v1::KAFKA_TRANSACTION_V1;
+      transactions_ = v1::KAFKA_TRANSACTION_V1;
     }
   }
-  return v1::KAFKA_TRANSACTION_V2;
 }
 
 // ---- Metadata -------------------------------------------------------------------------------------------------------

@@ -51,8 +51,8 @@ class Cluster {
   std::string Describe() const;  // "2 of 3 brokers connected, transactions V2"
 
   // How the cluster's transactions are made: V2 (KIP-890) where every broker has it and the cluster's feature
-  // transaction.version switches it on.
-  v1::KafkaTransactionVersion transactions() const;
+  // transaction.version switches it on. As it was last known, while no broker can be reached.
+  v1::KafkaTransactionVersion transactions() const { return transactions_; }
 
   // ---- Topics ----
 
@@ -95,6 +95,7 @@ class Cluster {
   std::unique_ptr<Broker> MakeBroker(Address address, bool is_node);
   void StartBootstrap();
   void BrokerUp(bool is_node);
+  void LearnTransactions();
   void BrokerDown();
   void Retire(std::unique_ptr<Broker> broker);
   void RefreshByAge();
@@ -114,6 +115,8 @@ class Cluster {
   std::map<std::int32_t, std::unique_ptr<Broker>> nodes_;
   std::vector<std::unique_ptr<Broker>> retired_;
   bool up_ = false;
+  std::int32_t last_asked_ = -1;  // node
+  v1::KafkaTransactionVersion transactions_ = v1::KAFKA_TRANSACTION_V2;
 
   absl::flat_hash_map<std::string, Topic> topics_;
   absl::flat_hash_map<std::string, std::int32_t> coordinators_;

@@ -287,8 +287,12 @@ void Connection::CheckTime() {
   }
   if (in_flight_.empty()) return;  // the next request sets the timer
   if (now - in_flight_.front().sent_at >= absl::ToChronoMilliseconds(options_.request_timeout)) {
-    return Fail(absl::StrCat("no answer to ", std::string(wire::Name(in_flight_.front().key)),
-                             " within request_timeout = ", absl::FormatDuration(options_.request_timeout)));
+    const std::string why = absl::StrCat("no answer to ", std::string(wire::Name(in_flight_.front().key)),
+                                         " within request_timeout = ", absl::FormatDuration(options_.request_timeout));
+    const auto silent = std::exchange(events_.silent, nullptr);
+    Fail(why);
+    if (silent) silent(why);
+    return;
   }
   WatchTime();
 }

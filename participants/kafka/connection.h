@@ -57,7 +57,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Events {
     std::function<void(const wire::ApiVersionsResponse&)> ready;  // connected, and the broker says what it can
-    std::function<void(const std::string& why)> failed;           // at most once; nothing comes afterwards
+    std::function<void(const std::string& why)> failed;           // at most once
+    std::function<void(const std::string& why)> silent;  // after `failed`, where an answer did not come in time
   };
 
   Connection(boost::asio::io_context& loop, const KafkaOptions& options, const Security& security,

@@ -28,6 +28,9 @@ BranchError ErrorOf(const absl::Status& status) {
   return error;
 }
 
+// Of each producer a partition's leader remembers so many batches, to know repeats by.
+constexpr std::size_t kBatchesThatLeadersKnow = 5;
+
 std::string TextOf(const BranchId& branch) { return absl::StrCat("branch ", branch.ToGid()); }
 
 v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSession& session,
@@ -127,6 +130,7 @@ class KafkaParticipant final : public Participant {
   const ParticipantContext context_;
   Cluster cluster_;
   TransactionalIds ids_;
+  TransactionEnd::Repairs repairs_;
   absl::flat_hash_map<BranchId, BranchPtr> branches_;
   std::size_t open_branches_ = 0;
   std::size_t repaired_branches_ = 0;
@@ -315,7 +319,10 @@ void KafkaParticipant::Produce(const BranchPtr& branch, const ProducerSession& s
   branch->session = session;
   branch->token = token;
   const std::size_t bytes = BytesOf(records);
-  if (bytes <= options_.max_logged_bytes) {
+  const bool may_be_repeated = std::all_of(records.begin(), records.end(), [](const PartitionBatches& partition) {
+    return partition.batches.size() <= kBatchesThatLeadersKnow;
+  });
+  if (bytes <= options_.max_logged_bytes && may_be_repeated) {
     AddRecords(records, branch->token);
   } else if (const absl::Status outlasts = CheckOutlasts(*branch, bytes); !outlasts.ok()) {
     return JudgeProduced(branch, {.kind = Produced::Kind::kRefused, .error = ErrorOf(outlasts)});
@@ -331,8 +338,9 @@ absl::Status KafkaParticipant::CheckOutlasts(const Branch& branch, std::size_t b
   if (Left(branch) <= usable) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "the branch's ", bytes, " bytes of records are more than max_logged_bytes = ", options_.max_logged_bytes,
-      " of participant \"", options_.name, "\", and its transaction may last ", absl::FormatDuration(Left(branch)),
-      ", longer than Kafka keeps one open (", absl::FormatDuration(ids_.transaction_timeout()),
+      ", or more than ", kBatchesThatLeadersKnow, " batches for a partition, of participant \"", options_.name,
+      "\", and its transaction may last ", absl::FormatDuration(Left(branch)), ", longer than Kafka keeps one open (",
+      absl::FormatDuration(ids_.transaction_timeout()),
       "): give the transaction a shorter timeout, or raise max_logged_bytes"));
 }
 
@@ -427,7 +435,7 @@ void KafkaParticipant::EndByToken(const BranchPtr& branch, const std::string& to
     return done({.kind = Finish::Kind::kHeuristic,
                  .message = absl::StrCat("the branch cannot be finished: ", std::string(parsed.status().message()))});
   }
-  TransactionEnd::Start(cluster_, parsed->token, parsed->number, commit,
+  TransactionEnd::Start(cluster_, repairs_, parsed->token, parsed->number, commit,
                         [this, branch, commit, done = std::move(done)](Ended ended) mutable {
                           if (branch && ended.finish.kind != Finish::Kind::kRetry) {
                             MarkEnded(*branch);
@@ -492,10 +500,11 @@ void KafkaParticipant::AbortInDoubt(const BranchPtr& branch, FinishDone done) {
 
 void KafkaParticipant::Forget(const BranchId& id, const std::string& token) {
   const BranchPtr branch = Find(id);
-  if (!branch) {
-    if (const auto parsed = ParseToken(token); parsed.ok()) ids_.Unpin(parsed->number);
-    return;
+  if (const auto parsed = ParseToken(token); parsed.ok()) {
+    repairs_.erase(parsed->number);
+    if (!branch) ids_.Unpin(parsed->number);
   }
+  if (!branch) return;
   if (branch->phase == BranchPhase::kOpen || branch->phase == BranchPhase::kPreparing) AbortUnprepared(branch);
   // What has not ended is not forgotten: fencing its id would abort what may be decided.
   if (branch->phase != BranchPhase::kEnded) return;

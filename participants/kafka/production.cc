@@ -58,12 +58,17 @@ void Production::AddPartitions() {
         if (!self->done_) return;
         const std::int16_t code = answer.response.error_code;
         if (answer.delivery == Delivery::kAnswered && code == error::kNone) return self->Step();
-        BranchError error{.code = absl::StatusCode::kUnavailable, .message = answer.message, .retryable = true};
-        if (answer.delivery == Delivery::kAnswered) {
-          error = ErrorOfCode(
-              code, absl::StrCat("participant \"", self->cluster_.options().name, "\", topic \"", answer.response.topic,
-                                 "\", partition ", answer.response.partition, ", AddPartitionsToTxn"));
+        if (answer.delivery != Delivery::kAnswered) {
+          // No broker can be reached: until the deadline one may be.
+          self->last_error_ = {.code = absl::StatusCode::kUnavailable, .message = answer.message, .retryable = true};
+          self->cluster_.delayed_calls().After(self->cluster_.options().last_backoff, [self] {
+            if (self->done_) self->AddPartitions();
+          });
+          return;
         }
+        BranchError error = ErrorOfCode(
+            code, absl::StrCat("participant \"", self->cluster_.options().name, "\", topic \"", answer.response.topic,
+                               "\", partition ", answer.response.partition, ", AddPartitionsToTxn"));
         self->End({.kind = Produced::Kind::kRefused, .error = std::move(error)});
       });
 }

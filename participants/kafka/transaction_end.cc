@@ -21,14 +21,15 @@ wire::EndTxnRequest EndTxnOf(const v1::KafkaToken& transaction, bool commit) {
 
 }  // namespace
 
-void TransactionEnd::Start(Cluster& cluster, const v1::KafkaToken& token, std::uint32_t number, bool commit,
-                           Done done) {
-  std::make_shared<TransactionEnd>(cluster, token, number, commit, std::move(done))->EndTxn();
+void TransactionEnd::Start(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number,
+                           bool commit, Done done) {
+  std::make_shared<TransactionEnd>(cluster, repairs, token, number, commit, std::move(done))->EndTxn();
 }
 
-TransactionEnd::TransactionEnd(Cluster& cluster, const v1::KafkaToken& token, std::uint32_t number, bool commit,
-                               Done done)
+TransactionEnd::TransactionEnd(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number,
+                               bool commit, Done done)
     : cluster_(cluster),
+      repairs_(repairs),
       token_(token),
       number_(number),
       commit_(commit),
@@ -91,7 +92,7 @@ void TransactionEnd::JudgeState(const std::string& why, const wire::DescribeTran
   if (state == "Ongoing" && !IsAboveToken(found)) return EndTxnAgain(told);
   if (commit_) {
     if (is_committed) return Finished(Finish::Kind::kDone);
-    if (state == "CompleteAbort" || state == "Ongoing") return Repair(told, found);
+    if (state == "CompleteAbort" || (state == "Ongoing" && IsOwnRepair(found))) return Repair(told, found);
     if (is_nothing) {
       return Finished(Finish::Kind::kHeuristic,
                       absl::StrCat("the transaction is to be committed, but Kafka no longer knows what became of it: "
@@ -118,7 +119,12 @@ void TransactionEnd::EndTxnAgain(std::string why) {
 
 // ---- Repair ---------------------------------------------------------------------------------------------------------
 
-// Nobody but a repair begins a transaction of an id that is pinned.
+bool TransactionEnd::IsOwnRepair(const wire::DescribeTransactionsResponse& found) const {
+  const auto begun = repairs_.find(number_);
+  return begun != repairs_.end() && begun->second.producer_id == found.producer_id &&
+         begun->second.epoch == found.epoch;
+}
+
 bool TransactionEnd::IsAboveToken(const wire::DescribeTransactionsResponse& found) const {
   return found.producer_id != token_.producer_id() || found.epoch > token_.epoch();
 }
@@ -134,6 +140,7 @@ void TransactionEnd::Repair(const std::string& why, const wire::DescribeTransact
                                               : "its epoch has not changed since",
                      "; ", why));
   }
+  repairs_[number_] = {.number = number_, .producer_id = found.producer_id, .epoch = found.epoch};
   v1::KafkaToken again;
   again.set_transactional_id(token_.transactional_id());
   again.set_producer_id(found.producer_id);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "assent/v1/token.pb.h"
 #include "participants/kafka/cluster.h"
@@ -36,18 +37,25 @@ struct Ended {
 //
 // Repair: Kafka has aborted what was decided to commit, because nobody ended it for longer than its timeout. The
 // records that the token holds are produced once more, in a transaction of the same id at its present epoch, and that
-// one is committed. A repair that was interrupted is found Ongoing above the token's epoch, and goes on where it stood:
-// its batches have the sequences that they had, so the leaders take none twice. Without records in the token:
-// heuristic.
+// one is committed. A repair that this process has begun goes on where it stands: its batches have the sequences that
+// they had, so the leaders take none twice. Without records in the token: heuristic.
+//
+// Ongoing above the token's epoch otherwise is not touched, until the broker has aborted it: it may be the repair of an
+// earlier process, or the first transaction itself, whose epoch a broker raises before it has aborted it (ADR 10).
 //
 // Keeps itself alive through its requests; used on the shard's thread. The cluster outlives it.
 class TransactionEnd : public std::enable_shared_from_this<TransactionEnd> {
  public:
   using Done = absl::AnyInvocable<void(Ended)>;
+  // The repairs that this process has begun, by the number of their transactional id: the sessions that they run in.
+  using Repairs = absl::flat_hash_map<std::uint32_t, ProducerSession>;
 
-  static void Start(Cluster& cluster, const v1::KafkaToken& token, std::uint32_t number, bool commit, Done done);
+  // `repairs` outlives it.
+  static void Start(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number, bool commit,
+                    Done done);
 
-  TransactionEnd(Cluster& cluster, const v1::KafkaToken& token, std::uint32_t number, bool commit, Done done);
+  TransactionEnd(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number, bool commit,
+                 Done done);
 
  private:
   void EndTxn();
@@ -56,12 +64,14 @@ class TransactionEnd : public std::enable_shared_from_this<TransactionEnd> {
   void JudgeState(const std::string& why, const wire::DescribeTransactionsResponse& found);
   void EndTxnAgain(std::string why);
   bool IsAboveToken(const wire::DescribeTransactionsResponse& found) const;
+  bool IsOwnRepair(const wire::DescribeTransactionsResponse& found) const;
   void Repair(const std::string& why, const wire::DescribeTransactionsResponse& found);
   void CommitRepaired(const v1::KafkaToken& again);
   void Finished(Finish::Kind kind, std::string message = "", bool repaired = false);
   absl::Duration Left() const { return until_ - cluster_.clock().Monotonic(); }
 
   Cluster& cluster_;
+  Repairs& repairs_;
   const v1::KafkaToken token_;
   const std::uint32_t number_;
   const bool commit_;

@@ -253,7 +253,8 @@ void TransactionalIds::ListAll(Listed done) {
   listing->outstanding = brokers.size();
   listing->done = std::move(done);
   for (const auto& [node, broker] : brokers) {
-    broker->Call(wire::ListTransactionsRequest{}, [listing](Answer<wire::ListTransactionsResponse> answer) {
+    broker->Call(wire::ListTransactionsRequest{}, [listing,
+                                                   cluster = &cluster_](Answer<wire::ListTransactionsResponse> answer) {
       if (answer.delivery != Delivery::kAnswered) {
         listing->status = absl::UnavailableError(answer.message);
       } else if (answer.response.error_code != error::kNone) {
@@ -263,7 +264,8 @@ void TransactionalIds::ListAll(Listed done) {
         if (found.state != "Dead") listing->ids.push_back(std::move(found.transactional_id));
       }
       if (--listing->outstanding > 0) return;
-      if (!listing->status.ok()) return listing->done(listing->status);
+      // A broker that is away may have left the cluster: who asks again asks those that are in it then.
+      if (!listing->status.ok()) return cluster->Refresh({}, [listing] { listing->done(listing->status); });
       listing->done(std::move(listing->ids));
     });
   }

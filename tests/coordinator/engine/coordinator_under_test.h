@@ -19,8 +19,8 @@ inline const CoordinatorId kCoordinator{.name = "orders", .incarnation = 0x5f0ca
 // those of an earlier one, to play a restart.
 struct CoordinatorUnderTest {
   explicit CoordinatorUnderTest(FakeStore& db_store, FakeStore& events_store, LogStart start = {kCoordinator, 1, 0, {}},
-                                EngineOptions engine_options = {})
-      : options(engine_options), log(std::move(start)), routing(log.start(), 1) {
+                                EngineOptions engine_options = {}, Shard::Place place = {0, 1})
+      : options(engine_options), log(std::move(start)), routing(log.start(), place.count) {
     auto db_made = std::make_unique<FakeParticipant>("db", ParticipantKind::kDatabase, db_store);
     auto events_made = std::make_unique<FakeParticipant>("events", ParticipantKind::kBroker, events_store);
     db = db_made.get();
@@ -28,8 +28,8 @@ struct CoordinatorUnderTest {
     std::vector<std::unique_ptr<Participant>> participants;
     participants.push_back(std::move(db_made));
     participants.push_back(std::move(events_made));
-    shard = std::make_unique<Shard>(options, Shard::Place{0, 1}, routing, log, scheduler, scheduler,
-                                    std::move(participants));
+    shard = std::make_unique<Shard>(options, place, routing, log, scheduler, scheduler, std::move(participants),
+                                    [this](const std::string& participant) { shard->TakeOver({participant}); });
   }
 
   void Start() {

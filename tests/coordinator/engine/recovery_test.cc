@@ -247,6 +247,18 @@ TEST_F(RecoveryTest, WorkOfThisEpochAtAParticipantThatThisStartNeverReachedIsFor
   EXPECT_EQ((*refused)->status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// Of work of this epoch another shard cannot tell whether the first one has done it.
+TEST_F(RecoveryTest, TheFirstShardAloneSaysThatAParticipantMayBeTakenOver) {
+  CoordinatorUnderTest second(db_store, events_store, {kCoordinator, 1, 0, {}}, {}, Shard::Place{1, 2});
+  second.shard->Start();
+  second.shard->TakeOver({});
+  second.db->available();
+  second.scheduler.Advance(absl::Minutes(1));
+  EXPECT_EQ(second.db->taken_over, 0);
+  second.shard->TakeOver({"db"});
+  EXPECT_EQ(second.db->taken_over, 1);
+}
+
 TEST_F(RecoveryTest, AParticipantThatCouldNotSayWhatItHoldsIsAskedAgain) {
   CoordinatorUnderTest t(db_store, events_store);
   t.db->is_away = true;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 namespace assent::kafka {
@@ -31,6 +32,21 @@ TEST(ErrorCodesTest, WhatMayHaveBeenDoneIsNeverTakenForNotDone) {
   EXPECT_EQ(FindErrorCode(13).meaning, ErrorMeaning::kUnknown);  // NETWORK_EXCEPTION
   EXPECT_EQ(FindErrorCode(-1).meaning, ErrorMeaning::kUnknown);
   EXPECT_EQ(FindErrorCode(46).meaning, ErrorMeaning::kDone);  // DUPLICATE_SEQUENCE_NUMBER
+}
+
+// Written down a second time, so that no meaning changes by accident. What is not here is kNo.
+TEST(ErrorCodesTest, EachHasTheMeaningThatItIsToHave) {
+  const std::map<ErrorMeaning, std::set<std::int16_t>> expected = {
+      {ErrorMeaning::kDone, {0, 46}},
+      {ErrorMeaning::kUnknown, {-1, 7, 13, 20}},
+      {ErrorMeaning::kRetry, {2, 3, 5, 6, 8, 9, 14, 15, 16, 19, 41, 51, 52, 56, 72, 74, 75, 89, 129}},
+      {ErrorMeaning::kFatal, {45, 47, 48, 49, 59, 90, 105, 120}},
+  };
+  std::map<ErrorMeaning, std::set<std::int16_t>> found;
+  for (const ErrorCode& entry : AllErrorCodes()) {
+    if (entry.meaning != ErrorMeaning::kNo) found[entry.meaning].insert(entry.code);
+  }
+  EXPECT_EQ(found, expected);
 }
 
 TEST(ErrorCodesTest, AnErrorForCallersNamesTheCodeAndWhatFailed) {

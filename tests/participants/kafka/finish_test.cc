@@ -315,6 +315,19 @@ TEST_F(FinishTest, AnIdWhoseFencingGotNoAnswerIsNeverUsed) {
   EXPECT_EQ(Inits(lost), 2) << "but it is fenced: whoever had it may have left a transaction open";
 }
 
+TEST_F(FinishTest, ABrokerThatHasLeftTheClusterIsNotWaitedFor) {
+  Make();
+  broker_->nodes.push_back({2, 1});  // nobody listens there
+  participant_->Start();
+  ASSERT_TRUE(participant_->RunUntil([&] { return participant_->times_available() > 0; }));
+  EXPECT_FALSE(participant_->ListOwn().ok());
+  EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId), 0u) << "what the other holds is not known";
+  broker_->nodes.pop_back();
+  EXPECT_TRUE(
+      participant_->RunUntil([&] { return broker_->Count(ApiKey::kInitProducerId) > 0; }, std::chrono::seconds(5)));
+  EXPECT_TRUE(participant_->ListOwn().ok());
+}
+
 TEST_F(FinishTest, ListOwnFailsWhereTheBrokerIsDown) {
   Make();
   broker_->Stop();

@@ -136,6 +136,28 @@ void PlainKafka::AwaitPartitions(const std::string& topic, int partitions) {
   }
 }
 
+void PlainKafka::SetTopic(const std::string& topic, const Settings& settings) {
+  rd_kafka_ConfigResource_t* resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str());
+  for (const auto& [setting, value] : settings) {
+    rd_kafka_ConfigResource_set_config(resource, setting.c_str(), value.c_str());
+  }
+  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
+  rd_kafka_AlterConfigs(client_, &resource, 1, nullptr, queue);
+  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
+  EXPECT_NE(event, nullptr) << "the topic's settings were not changed in time";
+  if (event != nullptr) {
+    std::size_t count = 0;
+    const auto** changed = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+    for (std::size_t i = 0; i < count; ++i) {
+      EXPECT_EQ(rd_kafka_ConfigResource_error(changed[i]), RD_KAFKA_RESP_ERR_NO_ERROR)
+          << rd_kafka_ConfigResource_error_string(changed[i]);
+    }
+    rd_kafka_event_destroy(event);
+  }
+  rd_kafka_queue_destroy(queue);
+  rd_kafka_ConfigResource_destroy(resource);
+}
+
 void PlainKafka::AddPartitions(const std::string& topic, int partitions) {
   std::array<char, 256> error{};
   auto* added =

@@ -36,6 +36,7 @@ class PlainKafka {
 
   // Makes a topic with a name of its own, and waits until it can be written.
   std::string CreateTopic(int partitions, const Settings& settings = {}, int replicas = 1);
+  void SetTopic(const std::string& topic, const Settings& settings);
   void AddPartitions(const std::string& topic, int partitions);  // until it has so many
   void DeleteTopic(const std::string& topic);
 

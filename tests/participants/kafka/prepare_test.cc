@@ -133,6 +133,35 @@ TEST_F(PrepareTest, ABrokerThatDoesNotAnswerIsLeftAndAskedAgain) {
   EXPECT_GE(broker_->Count(ApiKey::kApiVersions), 3u) << "a request that is late ends the connection";
 }
 
+TEST_F(PrepareTest, ABrokerThatIsSilentIsLeftOnAllConnectionsAndOthersAreAsked) {
+  options_.connections_per_broker = 8;
+  Make();
+  ScriptedBroker second(loop_, 2);
+  broker_->nodes.push_back({2, second.port()});
+  second.nodes = broker_->nodes;
+  second.topics["t"] = {2, 2};
+  broker_->topics["t"] = {1, 1};
+  participant_->Start();
+  ASSERT_TRUE(participant_->RunUntil(
+      [&] { return (*participant_)->health().message.find("2 of 2 brokers connected") != std::string::npos; }));
+  Vote warm;
+  Prepared(warm);
+  // The first says nothing any more; the other leads now.
+  second.coordinator = 2;
+  for (const ApiKey key : {ApiKey::kProduce, ApiKey::kMetadata, ApiKey::kFindCoordinator, ApiKey::kEndTxn,
+                           ApiKey::kInitProducerId, ApiKey::kApiVersions}) {
+    broker_->Always(key, [](const auto&) { return ScriptedBroker::Silence(); });
+  }
+  const auto began = std::chrono::steady_clock::now();
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+  EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  // One request_timeout tells: not one for each connection.
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 5 * absl::ToChronoMilliseconds(options_.request_timeout));
+}
+
 class RetriableTest : public PrepareTest, public testing::WithParamInterface<int> {};
 
 TEST_P(RetriableTest, TheSameBatchGoesAgainUntilItIsTaken) {

@@ -68,15 +68,84 @@ TEST_F(RepairTest, TheSameRecordsAreProducedUnderThePresentEpochAndCommitted) {
   EXPECT_EQ(Inits(token.transactional_id()), 1) << "it would erase what became of the transaction";
 }
 
-TEST_F(RepairTest, OneThatWasInterruptedGoesOnWhereItStood) {
+TEST_F(RepairTest, OneThatThisProcessHasBegunGoesOnWhereItStands) {
+  Begin();
+  Vote vote;
+  const BranchId branch = Aborted(vote);
+  broker_->Next(ApiKey::kEndTxn, [this](const auto&) {  // of the repair
+    broker_->described_state = "Ongoing";
+    return ScriptedBroker::HangUp();
+  });
+  broker_->Next(ApiKey::kEndTxn, broker_->Answering(ApiKey::kEndTxn, 47));  // under the token's epoch
+  Finish finish;
+  participant_->RunUntil([&] {
+    finish = participant_->Commit(branch, vote.token);
+    return finish.kind != Finish::Kind::kRetry;
+  });
+  EXPECT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
+  EXPECT_GE(Produces().size(), produces_before_ + 2) << "the same batches once more: the leaders know them";
+  EXPECT_TRUE(EndTxns().back().commit);
+  EXPECT_EQ(EndTxns().back().epoch, TokenOf(vote.token).epoch() + 1);
+}
+
+// A broker may raise the epoch of a transaction that it could not abort yet: to produce again would make two of it.
+TEST_F(RepairTest, WhatIsOpenAboveTheTokenAndWasNotBegunByThisProcessIsWaitedFor) {
   Begin();
   Vote vote;
   const BranchId branch = Aborted(vote, "Ongoing");
   const Finish finish = participant_->Commit(branch, vote.token);
-  EXPECT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
-  EXPECT_TRUE(finish.repaired);
-  EXPECT_EQ(ProducedAgain().size(), 2u);
-  EXPECT_TRUE(EndTxns().back().commit);
+  EXPECT_EQ(finish.kind, Finish::Kind::kRetry);
+  EXPECT_TRUE(ProducedAgain().empty());
+  for (const SeenEndTxn& end : EndTxns()) EXPECT_EQ(end.epoch, TokenOf(vote.token).epoch());
+
+  broker_->described_state = "CompleteAbort";
+  broker_->described_epoch += 1;
+  broker_->Next(ApiKey::kEndTxn, broker_->Answering(ApiKey::kEndTxn, 47));
+  EXPECT_TRUE(participant_->Commit(branch, vote.token).repaired);
+}
+
+TEST_F(RepairTest, MoreBatchesThanLeadersRememberAreNotLogged) {
+  options_.max_batch_bytes = 200;
+  Begin();
+  for (const int batches : {5, 6}) {
+    const BranchId branch = participant_->Open();
+    std::vector<v1::KafkaRecord> records;
+    for (int i = 0; i < batches; ++i) {
+      records.push_back(ARecord("t", std::string(150, 'v')));
+      records.back().set_partition(0);
+    }
+    ASSERT_TRUE(participant_->Execute(branch, AnOperation(records)).ok);
+    const Vote vote = participant_->Prepare(branch);
+    ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+    EXPECT_EQ(TokenOf(vote.token).records_size(), batches == 5 ? 1 : 0);
+  }
+}
+
+TEST_F(RepairTest, BehindTheLastEpochItRunsUnderTheNewProducerId) {
+  Begin();
+  Vote vote;
+  const BranchId branch = Aborted(vote);
+  broker_->producer_id += 1;
+  broker_->described_epoch = 0;
+  const Finish finish = participant_->Commit(branch, vote.token);
+  EXPECT_TRUE(finish.repaired) << finish.message;
+  for (const auto& [partition, batch] : ProducedAgain()) {
+    EXPECT_EQ(ReadBatch(batch).producer_id, TokenOf(vote.token).producer_id() + 1);
+    EXPECT_EQ(ReadBatch(batch).epoch, 0);
+  }
+}
+
+TEST_F(RepairTest, WhatTheLogHoldsCountsAsBufferedUntilTheBranchHasEnded) {
+  options_.max_buffered_bytes = 3000;
+  Begin();
+  Vote vote;
+  const BranchId first = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(first, AnOperation({ARecord("t", std::string(2000, 'v'))})).ok);
+  vote = participant_->Prepare(first);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes);
+  EXPECT_FALSE(participant_->Execute(participant_->Open(), AnOperation({ARecord("t", std::string(2000, 'v'))})).ok);
+  ASSERT_EQ(participant_->Commit(first, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_TRUE(participant_->Execute(participant_->Open(), AnOperation({ARecord("t", std::string(2000, 'v'))})).ok);
 }
 
 TEST_F(RepairTest, OneWhoseLastAnswerWasLostIsFoundDone) {

@@ -124,6 +124,22 @@ TEST_F(TransactionsV1Test, ABranchAbortedWhileItsTransactionIsOpenedHasEndedOnce
   EXPECT_GE(Inits(Added()[0].transactional_id), 2);
 }
 
+TEST_F(TransactionsV1Test, ABranchThatPreparesWhileTheBrokerIsAwayIsOfTheVersionThatItHad) {
+  BeginV1();
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
+  broker_->Stop();
+  ASSERT_TRUE(participant_->RunUntil([&] { return !(*participant_)->health().available; }));
+  std::optional<Vote> vote;
+  (*participant_)->Prepare(branch, [&](Vote voted) { vote = std::move(voted); });
+  RunFor(std::chrono::milliseconds(20));
+  broker_->Restart();
+  ASSERT_TRUE(participant_->RunUntil([&] { return vote.has_value(); }));
+  EXPECT_EQ(vote->kind, Vote::Kind::kYes) << vote->error.message;
+  EXPECT_EQ(TokenOf(vote->token).version(), v1::KAFKA_TRANSACTION_V1);
+  EXPECT_EQ(broker_->Requests(ApiKey::kProduce).back().version, 9);
+}
+
 TEST_F(TransactionsV1Test, AnOldTokenIsFinishedAsItBeganAfterTheClusterWasUpgraded) {
   const ParticipantUnderTest::Place place;
   v1::KafkaToken token;
