@@ -61,6 +61,7 @@ void Run(const Cell& cell) {
   std::vector<std::vector<Sample>> samples(static_cast<std::size_t>(cell.in_flight));
   std::latch ready(cell.in_flight + 1);
   std::vector<std::thread> threads;
+  threads.reserve(samples.size());
   for (auto& own : samples) {
     threads.emplace_back([&] {
       rd_kafka_t* producer = MakeProducer(cell);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 
 // What UndefinedBehaviorSanitizer sees is a failure, as what AddressSanitizer sees: it would only print it.
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the sanitizer's name for it
 extern "C" const char* __ubsan_default_options() { return "halt_on_error=1:print_stacktrace=1"; }
 
 namespace assent {

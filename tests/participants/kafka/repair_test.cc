@@ -5,7 +5,6 @@
 namespace assent::kafka {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 using wire::ApiKey;
 
