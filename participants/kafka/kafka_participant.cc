@@ -341,7 +341,7 @@ absl::Status KafkaParticipant::CheckOutlasts(const Branch& branch, std::size_t b
       ", or more than ", kBatchesThatLeadersKnow, " batches for a partition, of participant \"", options_.name,
       "\", and its transaction may last ", absl::FormatDuration(Left(branch)), ", longer than Kafka keeps one open (",
       absl::FormatDuration(ids_.transaction_timeout()),
-      "): give the transaction a shorter timeout, or raise max_logged_bytes"));
+      "): give the transaction a shorter timeout, or raise max_logged_bytes and max_batch_bytes"));
 }
 
 void KafkaParticipant::JudgeProduced(const BranchPtr& branch, Produced produced) {
@@ -430,12 +430,12 @@ absl::StatusOr<KafkaParticipant::ParsedToken> KafkaParticipant::ParseToken(const
 }
 
 void KafkaParticipant::EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done) {
-  const auto parsed = ParseToken(token);
+  auto parsed = ParseToken(token);
   if (!parsed.ok()) {
     return done({.kind = Finish::Kind::kHeuristic,
                  .message = absl::StrCat("the branch cannot be finished: ", std::string(parsed.status().message()))});
   }
-  TransactionEnd::Start(cluster_, repairs_, parsed->token, parsed->number, commit,
+  TransactionEnd::Start(cluster_, repairs_, std::move(parsed->token), parsed->number, commit,
                         [this, branch, commit, done = std::move(done)](Ended ended) mutable {
                           if (branch && ended.finish.kind != Finish::Kind::kRetry) {
                             MarkEnded(*branch);
@@ -500,16 +500,18 @@ void KafkaParticipant::AbortInDoubt(const BranchPtr& branch, FinishDone done) {
 
 void KafkaParticipant::Forget(const BranchId& id, const std::string& token) {
   const BranchPtr branch = Find(id);
-  if (const auto parsed = ParseToken(token); parsed.ok()) {
+  if (!branch) {
+    const auto parsed = ParseToken(token);
+    if (!parsed.ok()) return;
     repairs_.erase(parsed->number);
-    if (!branch) ids_.Unpin(parsed->number);
+    return ids_.Unpin(parsed->number);
   }
-  if (!branch) return;
   if (branch->phase == BranchPhase::kOpen || branch->phase == BranchPhase::kPreparing) AbortUnprepared(branch);
   // What has not ended is not forgotten: fencing its id would abort what may be decided.
   if (branch->phase != BranchPhase::kEnded) return;
   branches_.erase(id);
   if (!branch->session) return;
+  repairs_.erase(branch->session->number);
   if (branch->next) {
     ids_.Return(*branch->next);
   } else {

@@ -9,9 +9,8 @@
 
 namespace assent::kafka {
 
-// A Kafka cluster as a participant (transactions V2, over plain TCP). A branch's records are kept until its prepare,
-// which produces them all in a transaction of its own; commit and abort are EndTxn by the token alone, from any
-// process.
+// A Kafka cluster as a participant. A branch's records are kept until its prepare, which produces them all in a
+// transaction of its own; commit and abort are EndTxn by the token alone, from any process.
 //
 // INVALID_ARGUMENT where the options cannot be meant. It does not connect before Start().
 absl::StatusOr<std::unique_ptr<Participant>> MakeKafkaParticipant(const KafkaOptions& options,

@@ -21,16 +21,16 @@ wire::EndTxnRequest EndTxnOf(const v1::KafkaToken& transaction, bool commit) {
 
 }  // namespace
 
-void TransactionEnd::Start(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number,
-                           bool commit, Done done) {
-  std::make_shared<TransactionEnd>(cluster, repairs, token, number, commit, std::move(done))->EndTxn();
+void TransactionEnd::Start(Cluster& cluster, Repairs& repairs, v1::KafkaToken token, std::uint32_t number, bool commit,
+                           Done done) {
+  std::make_shared<TransactionEnd>(cluster, repairs, std::move(token), number, commit, std::move(done))->EndTxn();
 }
 
-TransactionEnd::TransactionEnd(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number,
+TransactionEnd::TransactionEnd(Cluster& cluster, Repairs& repairs, v1::KafkaToken token, std::uint32_t number,
                                bool commit, Done done)
     : cluster_(cluster),
       repairs_(repairs),
-      token_(token),
+      token_(std::move(token)),
       number_(number),
       commit_(commit),
       until_(cluster.clock().Monotonic() + cluster.options().finish_timeout),
@@ -136,8 +136,10 @@ void TransactionEnd::Repair(const std::string& why, const wire::DescribeTransact
         Finish::Kind::kHeuristic,
         absl::StrCat("the transaction is to be committed, but Kafka has aborted it: its records are not visible and "
                      "have to be produced again, by hand, because ",
-                     token_.records().empty() ? "they were more than max_logged_bytes and do not stand in the log"
-                                              : "its epoch has not changed since",
+                     token_.records().empty()
+                         ? "they do not stand in the log: they were more than max_logged_bytes, or than the "
+                           "batches for a partition that leaders remember"
+                         : "its epoch has not changed since",
                      "; ", why));
   }
   repairs_[number_] = {.number = number_, .producer_id = found.producer_id, .epoch = found.epoch};

@@ -51,10 +51,10 @@ class TransactionEnd : public std::enable_shared_from_this<TransactionEnd> {
   using Repairs = absl::flat_hash_map<std::uint32_t, ProducerSession>;
 
   // `repairs` outlives it.
-  static void Start(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number, bool commit,
+  static void Start(Cluster& cluster, Repairs& repairs, v1::KafkaToken token, std::uint32_t number, bool commit,
                     Done done);
 
-  TransactionEnd(Cluster& cluster, Repairs& repairs, const v1::KafkaToken& token, std::uint32_t number, bool commit,
+  TransactionEnd(Cluster& cluster, Repairs& repairs, v1::KafkaToken token, std::uint32_t number, bool commit,
                  Done done);
 
  private:

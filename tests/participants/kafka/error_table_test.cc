@@ -125,13 +125,18 @@ TEST_F(ErrorTableTest, InitProducerIdIsRepeatedAtOnceOrLaterAndItsRefusalIsToldT
     Make();
     broker_->Always(ApiKey::kInitProducerId, broker_->Answering(ApiKey::kInitProducerId, entry.code));
     participant_->Start();
-    ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kInitProducerId) > 0; }));
-    RunFor(std::chrono::milliseconds(20));
-    EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId) > 1, MayBeRepeated(entry)) << entry.name;
+    const std::size_t wanted = MayBeRepeated(entry) ? 2 : 1;
+    ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kInitProducerId) >= wanted; }))
+        << entry.name;
     if (!MayBeRepeated(entry)) {
-      const Vote vote = VoteOf(participant_->Open(absl::Milliseconds(20)));
+      Vote vote;
+      EXPECT_TRUE(participant_->RunUntil([&] {  // until the answer has been read
+        vote = VoteOf(participant_->Open(absl::Milliseconds(20)));
+        return vote.error.message.find(entry.name) != std::string::npos;
+      })) << entry.name
+          << ": " << vote.error.message;
       EXPECT_EQ(vote.kind, Vote::Kind::kNo) << entry.name;
-      EXPECT_THAT(vote.error.message, HasSubstr(std::string(entry.name)));
+      EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId), 1u) << entry.name;
     }
     participant_->Destroy();
   }
