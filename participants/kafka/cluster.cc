@@ -120,7 +120,7 @@ void Cluster::BrokerUp(bool is_node) {
   // While it was away leaders and coordinators may have moved.
   coordinators_.clear();
   Refresh(std::move(topics), [this, is_node] {
-    if (!is_node || nodes_.empty() || AnyBroker() == nullptr) return;
+    if (!is_node || !IsAnyNodeUp()) return;
     LearnTransactions();
     if (!std::exchange(up_, true)) {
       spdlog::info("participant \"{}\": Kafka can be reached: {}", options_.name, Describe());
@@ -131,10 +131,12 @@ void Cluster::BrokerUp(bool is_node) {
   });
 }
 
+bool Cluster::IsAnyNodeUp() const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node.second->is_up(); });
+}
+
 void Cluster::BrokerDown() {
-  for (const auto& [node, broker] : nodes_) {
-    if (broker->is_up()) return Refresh({}, [] {});  // it may have left the cluster
-  }
+  if (IsAnyNodeUp()) return Refresh({}, [] {});  // it may have left the cluster
   if (std::exchange(up_, false)) {
     spdlog::warn("{}", std::string(Check().message()));
   }
@@ -343,29 +345,28 @@ Broker* Cluster::CoordinatorOf(const std::string& transactional_id) const {
   return found == coordinators_.end() ? nullptr : FindBroker(found->second);
 }
 
-void Cluster::LookUpCoordinator(const std::string& transactional_id, absl::AnyInvocable<void(absl::Status)> done) {
+void Cluster::LookUpCoordinator(const std::string& transactional_id,
+                                absl::AnyInvocable<void(Answer<wire::FindCoordinatorResponse>)> done) {
   Broker* broker = AnyBroker();
-  if (broker == nullptr) return done(Check());
-  broker->Call(wire::FindCoordinatorRequest{.transactional_id = transactional_id},
-               [this, transactional_id, done = std::move(done)](Answer<wire::FindCoordinatorResponse> answer) mutable {
-                 if (answer.delivery != Delivery::kAnswered) return done(absl::UnavailableError(answer.message));
-                 if (answer.response.error_code != error::kNone) {
-                   const BranchError error = ErrorOfCode(
-                       answer.response.error_code,
-                       absl::StrCat("the coordinator of transactional id \"", transactional_id, "\" is not found"),
-                       answer.response.error_message);
-                   return done(absl::Status(error.code, error.message));
-                 }
-                 coordinators_[transactional_id] = answer.response.node;
-                 if (FindBroker(answer.response.node) != nullptr) return done(absl::OkStatus());
-                 // A broker that is new to us.
-                 Refresh({}, [this, transactional_id, node = answer.response.node, done = std::move(done)]() mutable {
-                   if (FindBroker(node) != nullptr) return done(absl::OkStatus());
-                   ForgetCoordinator(transactional_id);
-                   done(absl::UnavailableError(absl::StrCat("broker ", node, ", coordinator of transactional id \"",
-                                                            transactional_id, "\", is not in the cluster's metadata")));
-                 });
-               });
+  if (broker == nullptr) return done({.delivery = Delivery::kNotSent, .message = std::string(Check().message())});
+  broker->Call(
+      wire::FindCoordinatorRequest{.transactional_id = transactional_id},
+      [this, transactional_id, done = std::move(done)](Answer<wire::FindCoordinatorResponse> answer) mutable {
+        if (answer.delivery != Delivery::kAnswered || answer.response.error_code != error::kNone) {
+          return done(std::move(answer));
+        }
+        const std::int32_t node = answer.response.node;
+        coordinators_[transactional_id] = node;
+        if (FindBroker(node) != nullptr) return done(std::move(answer));
+        // A broker that is new to us.
+        Refresh({}, [this, transactional_id, answer = std::move(answer), done = std::move(done)]() mutable {
+          if (FindBroker(answer.response.node) != nullptr) return done(std::move(answer));
+          ForgetCoordinator(transactional_id);
+          done({.delivery = Delivery::kNotSent,
+                .message = absl::StrCat("broker ", answer.response.node, ", coordinator of transactional id \"",
+                                        transactional_id, "\", is not in the cluster's metadata")});
+        });
+      });
 }
 
 }  // namespace assent::kafka

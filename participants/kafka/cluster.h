@@ -79,8 +79,9 @@ class Cluster {
 
   Broker* CoordinatorOf(const std::string& transactional_id) const;  // null: to be looked up
   void ForgetCoordinator(const std::string& transactional_id) { coordinators_.erase(transactional_id); }
-  // Looks the coordinator up once. `done` gets OK, or why there is none.
-  void LookUpCoordinator(const std::string& transactional_id, absl::AnyInvocable<void(absl::Status)> done);
+  // Looks the coordinator up once. After an answer without an error code CoordinatorOf() has it.
+  void LookUpCoordinator(const std::string& transactional_id,
+                         absl::AnyInvocable<void(Answer<wire::FindCoordinatorResponse>)> done);
 
   const KafkaOptions& options() const { return options_; }
   const Clock& clock() const { return context_.clock; }
@@ -95,6 +96,7 @@ class Cluster {
   std::unique_ptr<Broker> MakeBroker(Address address, bool is_node);
   void StartBootstrap();
   void BrokerUp(bool is_node);
+  bool IsAnyNodeUp() const;
   void LearnTransactions();
   void BrokerDown();
   void Retire(std::unique_ptr<Broker> broker);

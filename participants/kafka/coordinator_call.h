@@ -49,13 +49,32 @@ class CoordinatorCall : public std::enable_shared_from_this<CoordinatorCall<Requ
     auto self = this->shared_from_this();
     Broker* coordinator = cluster_.CoordinatorOf(request_.transactional_id);
     if (coordinator == nullptr) {
-      return cluster_.LookUpCoordinator(request_.transactional_id, [self](absl::Status status) {
-        if (status.ok()) return self->Attempt();
-        self->Again(
-            {.delivery = self->lost_ ? Delivery::kLost : Delivery::kNotSent, .message = std::string(status.message())});
+      return cluster_.LookUpCoordinator(request_.transactional_id, [self](Answer<wire::FindCoordinatorResponse> found) {
+        self->JudgeLookUp(std::move(found));
       });
     }
     coordinator->Call(request_, [self](Answer<Response> answer) { self->Judge(std::move(answer)); });
+  }
+
+  void JudgeLookUp(Answer<wire::FindCoordinatorResponse> found) {
+    Answer<Response> answer{.delivery = lost_ ? Delivery::kLost : Delivery::kNotSent,
+                            .message = std::move(found.message)};
+    if (found.delivery == Delivery::kAnswered) {
+      const ErrorCode& code = FindErrorCode(found.response.error_code);
+      if (code.code == error::kNone) return Attempt();
+      // Who may not even ask for the coordinator is refused there, too.
+      if (code.meaning == ErrorMeaning::kNo) {
+        answer.delivery = Delivery::kAnswered;
+        answer.response.error_code = code.code;
+        return done_(std::move(answer));
+      }
+      answer.message = ErrorOfCode(code.code,
+                                   absl::StrCat("the coordinator of transactional id \"", request_.transactional_id,
+                                                "\" is not found"),
+                                   found.response.error_message)
+                           .message;
+    }
+    Again(std::move(answer));
   }
 
   void Judge(Answer<Response> answer) {

@@ -87,8 +87,7 @@ constexpr ErrorCode kTable[] = {
     {52, "TRANSACTION_COORDINATOR_FENCED", ErrorMeaning::kRetry, Refresh::kCoordinator, "the coordinator was replaced"},
     {53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", ErrorMeaning::kNo, Refresh::kNothing,
      "this client may not use the transactional id: it needs Write and Describe on the transactional ids that begin "
-     "with "
-     "assent-"},
+     "with assent-"},
     {54, "SECURITY_DISABLED", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
     {55, "OPERATION_NOT_ATTEMPTED", ErrorMeaning::kNo, Refresh::kNothing, kNotOurs},
     {56, "KAFKA_STORAGE_ERROR", ErrorMeaning::kRetry, Refresh::kLeader, "the broker cannot write to its disk"},

@@ -1,7 +1,6 @@
 #include "participants/kafka/kafka_participant.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -10,6 +9,7 @@
 #include "participants/kafka/branch.h"
 #include "participants/kafka/cluster.h"
 #include "participants/kafka/error_codes.h"
+#include "participants/kafka/token.h"
 #include "participants/kafka/transaction_end.h"
 #include "participants/kafka/transactional_ids.h"
 
@@ -32,40 +32,6 @@ BranchError ErrorOf(const absl::Status& status) {
 constexpr std::size_t kBatchesThatLeadersKnow = 5;
 
 std::string TextOf(const BranchId& branch) { return absl::StrCat("branch ", branch.ToGid()); }
-
-v1::KafkaToken TokenFor(const std::string& transactional_id, const ProducerSession& session,
-                        v1::KafkaTransactionVersion version, const std::vector<PartitionBatches>& records) {
-  v1::KafkaToken token;
-  token.set_transactional_id(transactional_id);
-  token.set_producer_id(session.producer_id);
-  token.set_epoch(session.epoch);
-  token.set_version(version);
-  for (const PartitionBatches& partition : records) {
-    const int last = token.topics_size() - 1;
-    const bool is_new = last < 0 || token.topics(last).topic() != partition.topic;
-    auto& topic = is_new ? *token.add_topics() : *token.mutable_topics(last);
-    topic.set_topic(partition.topic);
-    topic.add_partitions(partition.partition);
-  }
-  return token;
-}
-
-std::size_t BytesOf(const std::vector<PartitionBatches>& records) {
-  std::size_t bytes = 0;
-  for (const PartitionBatches& partition : records) {
-    for (const std::string& batch : partition.batches) bytes += batch.size();
-  }
-  return bytes;
-}
-
-void AddRecords(const std::vector<PartitionBatches>& records, v1::KafkaToken& token) {
-  for (const PartitionBatches& from : records) {
-    v1::KafkaToken::PartitionRecords& to = *token.add_records();
-    to.set_topic(from.topic);
-    to.set_partition(from.partition);
-    for (const std::string& batch : from.batches) to.add_batches(batch);
-  }
-}
 
 // ---- The participant ------------------------------------------------------------------------------------------------
 
@@ -93,11 +59,6 @@ class KafkaParticipant final : public Participant {
   ParticipantHealth health() const override;
 
  private:
-  struct ParsedToken {
-    v1::KafkaToken token;
-    std::uint32_t number = 0;
-  };
-
   BranchPtr Find(const BranchId& id) const {
     const auto found = branches_.find(id);
     return found == branches_.end() ? nullptr : found->second;
@@ -111,7 +72,8 @@ class KafkaParticipant final : public Participant {
   void FailOperations(const BranchPtr& branch, const BranchError& error);
 
   void StartPrepare(const BranchPtr& branch);
-  void Produce(const BranchPtr& branch, const ProducerSession& session);
+  void FinishBatches(const BranchPtr& branch, const std::shared_ptr<BatchFinisher>& finisher);
+  void Produce(const BranchPtr& branch, const ProducerSession& session, std::vector<PartitionBatches> records);
   absl::Status CheckOutlasts(const Branch& branch, std::size_t bytes) const;
   void JudgeProduced(const BranchPtr& branch, Produced produced);
   void VoteNo(const BranchPtr& branch, BranchError error);
@@ -119,7 +81,6 @@ class KafkaParticipant final : public Participant {
   void CountBytes(Branch& branch, std::size_t bytes);
   void MarkEnded(Branch& branch);
 
-  absl::StatusOr<ParsedToken> ParseToken(const std::string& bytes) const;
   void EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done);
   void AbortUnprepared(const BranchPtr& branch);
   void AbortInDoubt(const BranchPtr& branch, FinishDone done);
@@ -141,7 +102,7 @@ class KafkaParticipant final : public Participant {
 void KafkaParticipant::Start(std::vector<std::string> unfinished_tokens, std::function<void()> on_available) {
   std::vector<std::uint32_t> pinned;
   for (const std::string& bytes : unfinished_tokens) {
-    if (const auto parsed = ParseToken(bytes); parsed.ok()) pinned.push_back(parsed->number);
+    if (const auto parsed = ParseToken(bytes, context_.coordinator); parsed.ok()) pinned.push_back(parsed->number);
   }
   ids_.Start(pinned);
   cluster_.Start([this, on_available = std::move(on_available)] {
@@ -308,13 +269,19 @@ void KafkaParticipant::StartPrepare(const BranchPtr& branch) {
       ids_.Return(*session);
       return VoteNo(branch, ErrorOf(status));
     }
-    Produce(branch, *session);
+    FinishBatches(branch, std::make_shared<BatchFinisher>(branch->records.Take(), *session,
+                                                          *wire::ParseCompression(options_.compression)));
   });
 }
 
-void KafkaParticipant::Produce(const BranchPtr& branch, const ProducerSession& session) {
-  std::vector<PartitionBatches> records =
-      FinishBatches(branch->records.Take(), session, *wire::ParseCompression(options_.compression));
+void KafkaParticipant::FinishBatches(const BranchPtr& branch, const std::shared_ptr<BatchFinisher>& finisher) {
+  if (branch->phase != BranchPhase::kPreparing) return ids_.Return(finisher->session());  // aborted meanwhile
+  if (finisher->FinishSome()) return Produce(branch, finisher->session(), finisher->Take());
+  cluster_.delayed_calls().After(absl::ZeroDuration(), [this, branch, finisher] { FinishBatches(branch, finisher); });
+}
+
+void KafkaParticipant::Produce(const BranchPtr& branch, const ProducerSession& session,
+                               std::vector<PartitionBatches> records) {
   const v1::KafkaToken token = TokenFor(ids_.IdOf(session.number), session, cluster_.transactions(), records);
   branch->session = session;
   branch->token = token;
@@ -398,39 +365,8 @@ void KafkaParticipant::MarkEnded(Branch& branch) {
 
 // ---- Phase two ------------------------------------------------------------------------------------------------------
 
-absl::StatusOr<KafkaParticipant::ParsedToken> KafkaParticipant::ParseToken(const std::string& bytes) const {
-  ParsedToken parsed;
-  if (!parsed.token.ParseFromString(bytes)) {
-    return absl::InvalidArgumentError(absl::StrCat("a token of ", bytes.size(), " bytes is no Kafka token"));
-  }
-  const auto id = ParseTransactionalId(parsed.token.transactional_id());
-  if (!id || id->coordinator != context_.coordinator) {
-    return absl::InvalidArgumentError(absl::StrCat("the token names transactional id \"",
-                                                   parsed.token.transactional_id(), "\", which is none of coordinator ",
-                                                   context_.coordinator.ToString()));
-  }
-  const bool epoch_fits = parsed.token.epoch() >= 0 && parsed.token.epoch() <= std::numeric_limits<std::int16_t>::max();
-  const bool version_fits =
-      parsed.token.version() == v1::KAFKA_TRANSACTION_V1 || parsed.token.version() == v1::KAFKA_TRANSACTION_V2;
-  if (!version_fits || !epoch_fits) {
-    return absl::InvalidArgumentError(absl::StrCat("the token of transactional id \"", parsed.token.transactional_id(),
-                                                   "\" has version ", parsed.token.version(), " and epoch ",
-                                                   parsed.token.epoch(), ", which this version cannot finish"));
-  }
-  for (const auto& records : parsed.token.records()) {
-    for (const std::string& batch : records.batches()) {
-      if (batch.size() >= wire::kBatchHeaderBytes) continue;
-      return absl::InvalidArgumentError(absl::StrCat("the token of transactional id \"",
-                                                     parsed.token.transactional_id(), "\" holds a batch of ",
-                                                     batch.size(), " bytes, which is none"));
-    }
-  }
-  parsed.number = id->number;
-  return parsed;
-}
-
 void KafkaParticipant::EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done) {
-  auto parsed = ParseToken(token);
+  auto parsed = ParseToken(token, context_.coordinator);
   if (!parsed.ok()) {
     return done({.kind = Finish::Kind::kHeuristic,
                  .message = absl::StrCat("the branch cannot be finished: ", std::string(parsed.status().message()))});
@@ -501,7 +437,7 @@ void KafkaParticipant::AbortInDoubt(const BranchPtr& branch, FinishDone done) {
 void KafkaParticipant::Forget(const BranchId& id, const std::string& token) {
   const BranchPtr branch = Find(id);
   if (!branch) {
-    const auto parsed = ParseToken(token);
+    const auto parsed = ParseToken(token, context_.coordinator);
     if (!parsed.ok()) return;
     repairs_.erase(parsed->number);
     return ids_.Unpin(parsed->number);

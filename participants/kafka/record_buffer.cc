@@ -11,6 +11,7 @@ namespace assent::kafka {
 namespace {
 
 constexpr std::size_t kMaxTopicNameBytes = 249;
+constexpr std::size_t kMostCompressedInATurn = 64 * 1024;
 
 bool IsTopicName(std::string_view name) {
   const auto is_allowed = [](char c) {
@@ -59,21 +60,22 @@ wire::Record ToWire(const v1::KafkaRecord& record, std::int64_t now_ms) {
 
 }  // namespace
 
-std::vector<PartitionBatches> FinishBatches(const std::vector<PartitionRecords>& records,
-                                            const ProducerSession& session, wire::Compression compression) {
-  std::vector<PartitionBatches> finished;
-  finished.reserve(records.size());
-  for (const PartitionRecords& from : records) {
-    PartitionBatches& to = finished.emplace_back();
-    to.topic = from.topic;
-    to.partition = from.partition;
-    std::int32_t sequence = 0;
-    for (const wire::RecordBatchBuilder& batch : from.batches) {
-      to.batches.push_back(batch.Finish(session.producer_id, session.epoch, sequence, compression));
-      sequence += batch.records();
+bool BatchFinisher::FinishSome() {
+  std::size_t compressed = 0;
+  while (true) {
+    if (finished_.empty() || finished_.back().batches.size() == records_[finished_.size() - 1].batches.size()) {
+      if (finished_.size() == records_.size()) return true;
+      const PartitionRecords& next = records_[finished_.size()];
+      finished_.push_back({.topic = next.topic, .partition = next.partition});
+      next_sequence_ = 0;
     }
+    PartitionBatches& partition = finished_.back();
+    const wire::RecordBatchBuilder& batch = records_[finished_.size() - 1].batches[partition.batches.size()];
+    if (compressed > 0 && compressed + batch.size() > kMostCompressedInATurn) return false;
+    partition.batches.push_back(batch.Finish(session_.producer_id, session_.epoch, next_sequence_, compression_));
+    next_sequence_ += batch.records();
+    if (compression_ != wire::Compression::kNone) compressed += batch.size();
   }
-  return finished;
 }
 
 std::optional<BranchError> RecordBuffer::CheckRecord(const v1::KafkaRecord& record) const {

@@ -34,9 +34,29 @@ struct PartitionBatches {
   std::vector<std::string> batches;
 };
 
-// The records as one transaction produces them, whose epoch nothing else was produced under.
-std::vector<PartitionBatches> FinishBatches(const std::vector<PartitionRecords>& records,
-                                            const ProducerSession& session, wire::Compression compression);
+// Makes of a branch's records the batches of one transaction, whose epoch nothing else was produced under. Compressing
+// takes time that the shard's other transactions have to have in between: so a part is made in each turn of the loop.
+class BatchFinisher {
+ public:
+  BatchFinisher(std::vector<PartitionRecords> records, const ProducerSession& session, wire::Compression compression)
+      : records_(std::move(records)), session_(session), compression_(compression) {}
+
+  // Makes some more: true when all are made. In one go where nothing is compressed; after every 64 KiB otherwise, or
+  // one batch.
+  bool FinishSome();
+
+  // After the last of them.
+  std::vector<PartitionBatches> Take() { return std::move(finished_); }
+
+  const ProducerSession& session() const { return session_; }
+
+ private:
+  const std::vector<PartitionRecords> records_;
+  const ProducerSession session_;
+  const wire::Compression compression_;
+  std::vector<PartitionBatches> finished_;  // the last may lack batches
+  std::int32_t next_sequence_ = 0;          // in its partition
+};
 
 // The records of a branch, checked, encoded, and sorted by partition: kept until the branch prepares.
 //

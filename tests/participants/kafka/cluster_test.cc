@@ -17,6 +17,8 @@
 namespace assent::kafka {
 namespace {
 
+constexpr auto kPatience = std::chrono::seconds(60);
+
 class ClusterTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -37,6 +39,14 @@ class ClusterTest : public testing::Test {
     judge_ = std::make_unique<PlainKafka>(absl::StrJoin(cluster_->bootstrap_servers(), ","));
   }
 
+  static bool GoesOn(ParticipantUnderTest& process, const Load& load) {
+    const int so_far = load.committed();
+    return process.RunUntil([&] { return load.committed() >= so_far + 200; }, kPatience);
+  }
+  static bool AllConnected(ParticipantUnderTest& process) {
+    return process->health().message.find("3 of 3 brokers connected") != std::string::npos;
+  }
+
   static std::unique_ptr<OwnCluster> cluster_;
   KafkaOptions options_;
   ParticipantUnderTest::Place place_;
@@ -52,26 +62,40 @@ TEST_F(ClusterTest, BrokersThatGoAndReturnUnderLoadLoseNothingAndRepeatNothing) 
   std::map<std::string, Load::Fate> fates;
   Load load(process, topic, fates);
   load.Start();
-  const auto goes_on = [&] {
-    const int so_far = load.committed();
-    return process.RunUntil([&] { return load.committed() >= so_far + 200; }, std::chrono::seconds(60));
-  };
-  const auto all_connected = [&] {
-    return process->health().message.find("3 of 3 brokers connected") != std::string::npos;
-  };
   for (int node = 1; node <= cluster_->size(); ++node) {
-    ASSERT_TRUE(process.RunUntil(all_connected, std::chrono::seconds(60))) << process->health().message;
-    ASSERT_TRUE(goes_on());
+    ASSERT_TRUE(process.RunUntil([&] { return AllConnected(process); }, kPatience)) << process->health().message;
+    ASSERT_TRUE(GoesOn(process, load));
     cluster_->node(node).Stop();
-    ASSERT_TRUE(goes_on()) << "two of three brokers are enough; " << process->health().message;
+    ASSERT_TRUE(GoesOn(process, load)) << "two of three brokers are enough; " << process->health().message;
     cluster_->node(node).Start();
     ASSERT_EQ(cluster_->failure(), "");
   }
-  ASSERT_TRUE(process.RunUntil(all_connected, std::chrono::seconds(60)));
-  ASSERT_TRUE(goes_on());
+  ASSERT_TRUE(process.RunUntil([&] { return AllConnected(process); }, kPatience));
+  ASSERT_TRUE(GoesOn(process, load));
   load.Stop();
-  ASSERT_TRUE(process.RunUntil([&] { return load.running() == 0; }, std::chrono::seconds(60)));
+  ASSERT_TRUE(process.RunUntil([&] { return load.running() == 0; }, kPatience));
   EXPECT_GE(ExpectFates(fates, judge_->ReadCommitted(topic, place_.coordinator)), 1000);
+}
+
+// It is the leader of a third of the partitions, and the coordinator of a third of the transactions: until the cluster
+// takes it for dead, and once it is awake again, with requests that it has read and not yet worked on.
+TEST_F(ClusterTest, ABrokerThatFreezesUnderLoadAndWakesUpLosesNothingAndRepeatsNothing) {
+  options_.request_timeout = absl::Seconds(2);
+  const std::string topic = judge_->CreateTopic(6, {}, /*replicas=*/3);
+  ParticipantUnderTest process(options_, place_);
+  process.Start();
+  std::map<std::string, Load::Fate> fates;
+  Load load(process, topic, fates);
+  load.Start();
+  ASSERT_TRUE(GoesOn(process, load));
+  cluster_->node(2).Freeze();
+  EXPECT_TRUE(GoesOn(process, load)) << process->health().message;
+  cluster_->node(2).Thaw();
+  EXPECT_TRUE(process.RunUntil([&] { return AllConnected(process); }, kPatience)) << process->health().message;
+  EXPECT_TRUE(GoesOn(process, load));
+  load.Stop();
+  ASSERT_TRUE(process.RunUntil([&] { return load.running() == 0; }, kPatience));
+  EXPECT_GE(ExpectFates(fates, judge_->ReadCommitted(topic, place_.coordinator)), 600);
 }
 
 TEST_F(ClusterTest, PartitionsThatAreAddedAreWritten) {

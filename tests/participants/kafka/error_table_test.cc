@@ -8,6 +8,8 @@ namespace {
 using testing::HasSubstr;
 using wire::ApiKey;
 
+constexpr std::int16_t kInvalidTxnState = 48;  // to EndTxn: the transaction is looked at
+
 class ErrorTableTest : public ScriptedTest {
  protected:
   // Those that a broker may answer to what this client asks.
@@ -139,6 +141,91 @@ TEST_F(ErrorTableTest, InitProducerIdIsRepeatedAtOnceOrLaterAndItsRefusalIsToldT
       EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId), 1u) << entry.name;
     }
     participant_->Destroy();
+  }
+}
+
+TEST_F(ErrorTableTest, ACoordinatorIsLookedUpAgainOrItsRefusalIsToldToWhoWaits) {
+  for (const ErrorCode& entry : OurErrors()) {
+    if (entry.code == error::kInvalidTransactionTimeout)
+      continue;  // taken for one about the timeout that was asked for
+    options_.max_transactional_ids = 1;
+    Make();
+    broker_->Always(ApiKey::kFindCoordinator, broker_->Answering(ApiKey::kFindCoordinator, entry.code));
+    participant_->Start();
+    const bool is_refused = entry.meaning == ErrorMeaning::kNo;
+    const std::size_t wanted = is_refused ? 1 : 2;
+    ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kFindCoordinator) >= wanted; }))
+        << entry.name;
+    Vote vote;
+    if (is_refused) {
+      EXPECT_TRUE(participant_->RunUntil([&] {  // until the answer has been read
+        vote = VoteOf(participant_->Open(absl::Milliseconds(20)));
+        return vote.error.message.find(entry.name) != std::string::npos;
+      })) << entry.name
+          << ": " << vote.error.message;
+      EXPECT_EQ(vote.kind, Vote::Kind::kNo) << entry.name;
+      EXPECT_EQ(broker_->Count(ApiKey::kFindCoordinator), 1u) << entry.name;
+    } else {
+      broker_->Always(ApiKey::kFindCoordinator, broker_->Answering(ApiKey::kFindCoordinator));
+      vote = VoteOf(participant_->Open());
+      EXPECT_EQ(vote.kind, Vote::Kind::kYes) << entry.name << ": " << vote.error.message;
+    }
+    participant_->Destroy();
+  }
+}
+
+TEST_F(ErrorTableTest, ATopicIsAskedForAgainOrRefused) {
+  BeginAs(2);
+  for (const ErrorCode& entry : OurErrors()) {
+    const std::string topic(entry.name);
+    broker_->topics[topic] = {1};
+    broker_->Next(ApiKey::kMetadata, broker_->Answering(ApiKey::kMetadata, entry.code));
+    const std::size_t before = broker_->Count(ApiKey::kMetadata);
+    const ExecuteOutcome outcome = participant_->Execute(participant_->Open(), AnOperation({ARecord(topic, "v")}));
+    // There is no such topic: an answer too.
+    const bool is_refused = entry.meaning == ErrorMeaning::kNo || entry.code == error::kUnknownTopicOrPartition;
+    EXPECT_EQ(outcome.ok, !is_refused) << outcome.error.message;
+    EXPECT_EQ(broker_->Count(ApiKey::kMetadata), before + (is_refused ? 1 : 2)) << entry.name;
+    if (is_refused) {
+      EXPECT_EQ(outcome.error.kafka_error_name, entry.name);
+      EXPECT_FALSE(outcome.error.retryable) << entry.name;
+    }
+  }
+}
+
+TEST_F(ErrorTableTest, ATransactionThatCannotBeLookedAtIsLookedAtAgain) {
+  BeginAs(2);
+  for (const ErrorCode& entry : OurErrors()) {
+    Vote vote;
+    const BranchId branch = Prepared(vote);
+    broker_->described_state = "CompleteCommit";
+    broker_->Next(ApiKey::kEndTxn, broker_->Answering(ApiKey::kEndTxn, kInvalidTxnState));
+    broker_->Next(ApiKey::kDescribeTransactions, broker_->Answering(ApiKey::kDescribeTransactions, entry.code));
+    const std::size_t before = broker_->Count(ApiKey::kDescribeTransactions);
+    const Finish finish = participant_->Commit(branch, vote.token);
+    EXPECT_EQ(broker_->Count(ApiKey::kDescribeTransactions), before + (MayBeRepeated(entry) ? 2 : 1)) << entry.name;
+    if (MayBeRepeated(entry)) {
+      EXPECT_EQ(finish.kind, Finish::Kind::kDone) << entry.name << ": " << finish.message;
+    } else if (entry.code == error::kTransactionalIdNotFound) {
+      EXPECT_EQ(finish.kind, Finish::Kind::kHeuristic) << "what it says is that it has forgotten";
+    } else {
+      EXPECT_EQ(finish.kind, Finish::Kind::kRetry) << entry.name;
+      EXPECT_THAT(finish.message, HasSubstr(std::string(entry.name)));
+      EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+    }
+    (*participant_)->Forget(branch, vote.token);
+  }
+}
+
+TEST_F(ErrorTableTest, WhatCannotBeListedIsListedAgain) {
+  options_.last_backoff = absl::Milliseconds(5);
+  BeginAs(2);
+  for (const ErrorCode& entry : OurErrors()) {
+    broker_->Next(ApiKey::kListTransactions, broker_->Answering(ApiKey::kListTransactions, entry.code));
+    const std::size_t before = broker_->Count(ApiKey::kListTransactions);
+    const auto listed = participant_->ListOwn();
+    EXPECT_TRUE(listed.ok()) << entry.name << ": " << listed.status().message();
+    EXPECT_EQ(broker_->Count(ApiKey::kListTransactions), before + 2) << entry.name;
   }
 }
 

@@ -173,4 +173,8 @@ void OwnKafka::Stop() {
   pid_ = -1;
 }
 
+void OwnKafka::Freeze() { kill(pid_, SIGSTOP); }
+
+void OwnKafka::Thaw() { kill(pid_, SIGCONT); }
+
 }  // namespace assent::kafka

@@ -47,7 +47,9 @@ class OwnKafka {
   }
   void Launch();  // dies with the thread that calls
   void AwaitAnswer();
-  void Stop();  // by SIGKILL, as a crash would
+  void Stop();    // by SIGKILL, as a crash would
+  void Freeze();  // by SIGSTOP: it answers nothing, and its connections stay
+  void Thaw();
 
  private:
   void WriteConfiguration();

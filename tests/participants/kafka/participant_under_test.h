@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstdlib>
@@ -140,6 +142,17 @@ class ParticipantUnderTest {
   int times_available_ = 0;
   std::unique_ptr<Participant> participant_;
 };
+
+// A process of a coordinator, just started and connected; the next one in the same place has the next epoch.
+inline std::unique_ptr<ParticipantUnderTest> StartProcess(const KafkaOptions& options,
+                                                          ParticipantUnderTest::Place& place,
+                                                          std::vector<std::string> unfinished = {}) {
+  auto process = std::make_unique<ParticipantUnderTest>(options, place);
+  ++place.epoch;
+  process->Start(std::move(unfinished));
+  EXPECT_TRUE(process->RunUntil([&] { return process->times_available() > 0; }));
+  return process;
+}
 
 inline v1::KafkaToken TokenOf(const std::string& bytes) {
   v1::KafkaToken token;

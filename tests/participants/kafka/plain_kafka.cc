@@ -10,6 +10,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <chrono>
+#include <memory>
 #include <random>
 #include <set>
 #include <thread>
@@ -56,6 +57,44 @@ class Conversation {
   boost::asio::io_context loop_;
   boost::asio::ip::tcp::socket socket_;
 };
+
+template <auto kDestroy>
+struct Destroy {
+  template <typename T>
+  void operator()(T* object) const {
+    kDestroy(object);
+  }
+};
+using Queue = std::unique_ptr<rd_kafka_queue_t, Destroy<rd_kafka_queue_destroy>>;
+using Event = std::unique_ptr<rd_kafka_event_t, Destroy<rd_kafka_event_destroy>>;
+
+// The answer to a call of the admin API, which `start` makes with the queue that the answer goes to. Null, and a failed
+// test, where none comes in time.
+template <typename Start>
+Event AskAdmin(rd_kafka_t* client, const std::string& what, Start start) {
+  const Queue queue(rd_kafka_queue_new(client));
+  start(queue.get());
+  Event event(rd_kafka_queue_poll(queue.get(), kPatienceMs));
+  if (event == nullptr) {
+    ADD_FAILURE() << what << ": no answer in time";
+  } else {
+    EXPECT_EQ(rd_kafka_event_error(event.get()), RD_KAFKA_RESP_ERR_NO_ERROR)
+        << what << ": " << rd_kafka_event_error_string(event.get());
+  }
+  return event;
+}
+
+// What the answer says of each topic.
+template <typename Result>
+void ExpectDone(const std::string& what, const Result* result,
+                const rd_kafka_topic_result_t** topics_of(const Result*, std::size_t*)) {
+  std::size_t count = 0;
+  const rd_kafka_topic_result_t** topics = topics_of(result, &count);
+  for (std::size_t i = 0; i < count; ++i) {
+    EXPECT_EQ(rd_kafka_topic_result_error(topics[i]), RD_KAFKA_RESP_ERR_NO_ERROR)
+        << what << ": " << rd_kafka_topic_result_error_string(topics[i]);
+  }
+}
 
 std::optional<std::string> Nullable(const void* bytes, std::size_t size) {
   if (bytes == nullptr) return std::nullopt;
@@ -107,19 +146,12 @@ std::string PlainKafka::CreateTopic(int partitions, const Settings& settings, in
   std::array<char, 256> error{};
   rd_kafka_NewTopic_t* topic = rd_kafka_NewTopic_new(name.c_str(), partitions, replicas, error.data(), error.size());
   for (const auto& [setting, value] : settings) rd_kafka_NewTopic_set_config(topic, setting.c_str(), value.c_str());
-  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
-  rd_kafka_CreateTopics(client_, &topic, 1, nullptr, queue);
-  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
-  EXPECT_NE(event, nullptr) << "the topic was not created in time";
+  const std::string what = absl::StrCat("creating topic ", name);
+  const Event event = AskAdmin(
+      client_, what, [&](rd_kafka_queue_t* queue) { rd_kafka_CreateTopics(client_, &topic, 1, nullptr, queue); });
   if (event != nullptr) {
-    std::size_t count = 0;
-    const auto* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
-    for (std::size_t i = 0; i < count; ++i) {
-      EXPECT_EQ(rd_kafka_topic_result_error(results[i]), RD_KAFKA_RESP_ERR_NO_ERROR);
-    }
-    rd_kafka_event_destroy(event);
+    ExpectDone(what, rd_kafka_event_CreateTopics_result(event.get()), rd_kafka_CreateTopics_result_topics);
   }
-  rd_kafka_queue_destroy(queue);
   rd_kafka_NewTopic_destroy(topic);
   AwaitPartitions(name, partitions);
   return name;
@@ -141,20 +173,18 @@ void PlainKafka::SetTopic(const std::string& topic, const Settings& settings) {
   for (const auto& [setting, value] : settings) {
     rd_kafka_ConfigResource_set_config(resource, setting.c_str(), value.c_str());
   }
-  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
-  rd_kafka_AlterConfigs(client_, &resource, 1, nullptr, queue);
-  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
-  EXPECT_NE(event, nullptr) << "the topic's settings were not changed in time";
+  const Event event = AskAdmin(client_, absl::StrCat("setting topic ", topic), [&](rd_kafka_queue_t* queue) {
+    rd_kafka_AlterConfigs(client_, &resource, 1, nullptr, queue);
+  });
   if (event != nullptr) {
     std::size_t count = 0;
-    const auto** changed = rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+    const auto** changed =
+        rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event.get()), &count);
     for (std::size_t i = 0; i < count; ++i) {
       EXPECT_EQ(rd_kafka_ConfigResource_error(changed[i]), RD_KAFKA_RESP_ERR_NO_ERROR)
           << rd_kafka_ConfigResource_error_string(changed[i]);
     }
-    rd_kafka_event_destroy(event);
   }
-  rd_kafka_queue_destroy(queue);
   rd_kafka_ConfigResource_destroy(resource);
 }
 
@@ -162,25 +192,32 @@ void PlainKafka::AddPartitions(const std::string& topic, int partitions) {
   std::array<char, 256> error{};
   auto* added =
       rd_kafka_NewPartitions_new(topic.c_str(), static_cast<std::size_t>(partitions), error.data(), error.size());
-  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
-  rd_kafka_CreatePartitions(client_, &added, 1, nullptr, queue);
-  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
-  EXPECT_NE(event, nullptr) << "the partitions were not added in time";
-  if (event != nullptr) rd_kafka_event_destroy(event);
-  rd_kafka_queue_destroy(queue);
+  const std::string what = absl::StrCat("adding partitions to topic ", topic);
+  const Event event = AskAdmin(
+      client_, what, [&](rd_kafka_queue_t* queue) { rd_kafka_CreatePartitions(client_, &added, 1, nullptr, queue); });
+  if (event != nullptr) {
+    ExpectDone(what, rd_kafka_event_CreatePartitions_result(event.get()), rd_kafka_CreatePartitions_result_topics);
+  }
   rd_kafka_NewPartitions_destroy(added);
   AwaitPartitions(topic, partitions);
 }
 
 void PlainKafka::DeleteTopic(const std::string& topic) {
   rd_kafka_DeleteTopic_t* deleted = rd_kafka_DeleteTopic_new(topic.c_str());
-  rd_kafka_queue_t* queue = rd_kafka_queue_new(client_);
-  rd_kafka_DeleteTopics(client_, &deleted, 1, nullptr, queue);
-  rd_kafka_event_t* event = rd_kafka_queue_poll(queue, kPatienceMs);
-  EXPECT_NE(event, nullptr) << "the topic was not deleted in time";
-  if (event != nullptr) rd_kafka_event_destroy(event);
-  rd_kafka_queue_destroy(queue);
+  AskAdmin(client_, absl::StrCat("deleting topic ", topic),
+           [&](rd_kafka_queue_t* queue) { rd_kafka_DeleteTopics(client_, &deleted, 1, nullptr, queue); });
   rd_kafka_DeleteTopic_destroy(deleted);
+}
+
+void PlainKafka::AllowTopic(const std::string& user, const std::string& topic) {
+  std::array<char, 256> error{};
+  rd_kafka_AclBinding_t* binding = rd_kafka_AclBinding_new(
+      RD_KAFKA_RESOURCE_TOPIC, topic.c_str(), RD_KAFKA_RESOURCE_PATTERN_LITERAL, ("User:" + user).c_str(), "*",
+      RD_KAFKA_ACL_OPERATION_ALL, RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, error.data(), error.size());
+  ASSERT_NE(binding, nullptr) << error.data();
+  AskAdmin(client_, absl::StrCat("allowing ", user, " topic ", topic),
+           [&](rd_kafka_queue_t* queue) { rd_kafka_CreateAcls(client_, &binding, 1, nullptr, queue); });
+  rd_kafka_AclBinding_destroy(binding);
 }
 
 void PlainKafka::ProduceKeys(const std::string& topic, const std::vector<std::string>& keys,

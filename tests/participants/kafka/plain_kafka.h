@@ -39,6 +39,7 @@ class PlainKafka {
   void SetTopic(const std::string& topic, const Settings& settings);
   void AddPartitions(const std::string& topic, int partitions);  // until it has so many
   void DeleteTopic(const std::string& topic);
+  void AllowTopic(const std::string& user, const std::string& topic);  // by the access list: everything
 
   // Writes a record for each key, where this partitioner of librdkafka puts it.
   void ProduceKeys(const std::string& topic, const std::vector<std::string>& keys, const std::string& partitioner);

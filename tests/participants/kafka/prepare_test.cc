@@ -1,4 +1,7 @@
 // From Open to the vote, against a scripted broker.
+#include <map>
+#include <optional>
+
 #include "participants/kafka/error_codes.h"
 #include "tests/participants/kafka/scripted_test.h"
 
@@ -7,6 +10,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 using wire::ApiKey;
 
 class PrepareTest : public ScriptedTest {};
@@ -109,6 +113,47 @@ TEST_F(PrepareTest, ManyRecordsGoInSeveralBatchesWithConsecutiveSequences) {
   }
   EXPECT_EQ(next, 10);
   EXPECT_GT(Produces().size(), 1u);
+}
+
+TEST_F(PrepareTest, BatchesThatAreCompressedInSeveralTurnsHaveConsecutiveSequencesToo) {
+  options_.compression = "gzip";
+  options_.max_batch_bytes = 50'000;
+  Begin();
+  const BranchId branch = participant_->Open();
+  std::vector<v1::KafkaRecord> records(12, ARecord("t", std::string(20'000, 'x')));
+  for (std::size_t i = 0; i < records.size(); ++i) records[i].set_partition(static_cast<int>(i % 2));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation(records)).ok);
+  ASSERT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kYes);
+  std::map<std::int32_t, int> next;
+  for (const SeenProduce& seen : Produces()) {
+    for (const auto& partition : seen.partitions) {
+      const SeenBatch batch = ReadBatch(partition.batch);
+      EXPECT_EQ(batch.base_sequence, next[partition.index]);
+      next[partition.index] += batch.records;
+    }
+  }
+  EXPECT_THAT(next, ElementsAre(Pair(0, 6), Pair(1, 6)));
+}
+
+TEST_F(PrepareTest, ABranchThatIsAbortedWhileItIsCompressedHasAskedNothingOfTheBroker) {
+  options_.compression = "gzip";
+  options_.max_batch_bytes = 50'000;
+  Begin();
+  const std::size_t inits = broker_->Count(ApiKey::kInitProducerId);
+  const BranchId branch = participant_->Open();
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation(std::vector(12, ARecord("t", std::string(20'000, 'x'))))).ok);
+  std::optional<Vote> vote;
+  (*participant_)->Prepare(branch, [&](Vote given) { vote = std::move(given); });
+  EXPECT_FALSE(vote.has_value());
+  EXPECT_EQ(participant_->Abort(branch, "").kind, Finish::Kind::kDone);
+  ASSERT_TRUE(vote.has_value());
+  EXPECT_EQ(vote->kind, Vote::Kind::kNo);
+  (*participant_)->Forget(branch, "");
+  // Its id is as it was.
+  Vote next;
+  Prepared(next);
+  EXPECT_EQ(Produces().size(), 1u);
+  EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId), inits);
 }
 
 // ---- Answers that are lost, and codes that may be repeated ----------------------------------------------------------

@@ -44,11 +44,7 @@ class RealBrokerTest : public testing::Test {
   }
 
   std::unique_ptr<ParticipantUnderTest> AProcess(std::vector<std::string> unfinished = {}) {
-    auto process = std::make_unique<ParticipantUnderTest>(options_, place_);
-    ++place_.epoch;
-    process->Start(std::move(unfinished));
-    EXPECT_TRUE(process->RunUntil([&] { return process->times_available() > 0; }));
-    return process;
+    return StartProcess(options_, place_, std::move(unfinished));
   }
 
   std::vector<std::string> ValuesIn(const std::string& topic) {

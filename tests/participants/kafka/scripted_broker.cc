@@ -142,8 +142,10 @@ std::string ApiVersions(std::int16_t transaction_version, std::int16_t least_pro
   return std::move(out).Take();
 }
 
-void EncodeTopic(Encoder& out, const std::string& name, const std::vector<std::int32_t>* leaders, bool is_internal) {
-  out.Int16(leaders == nullptr ? 3 : 0);
+void EncodeTopic(Encoder& out, const std::string& name, std::int16_t code, const std::vector<std::int32_t>* leaders,
+                 bool is_internal) {
+  if (code != 0) leaders = nullptr;
+  out.Int16(code == 0 && leaders == nullptr ? 3 : code);
   out.CompactString(name);
   out.Raw(std::string(16, '\0'));
   out.Bool(is_internal);
@@ -160,7 +162,7 @@ void EncodeTopic(Encoder& out, const std::string& name, const std::vector<std::i
   out.NoTaggedFields();
 }
 
-std::string Metadata(const ScriptedBroker& broker, const std::string& body) {
+std::string Metadata(const ScriptedBroker& broker, const std::string& body, std::int16_t code) {
   Decoder in(body);
   std::vector<std::string> names;
   for (std::size_t n = in.CompactArrayLength(1); n > 0; --n) {
@@ -183,7 +185,7 @@ std::string Metadata(const ScriptedBroker& broker, const std::string& body) {
   out.CompactArrayLength(names.size());
   for (const std::string& name : names) {
     const auto found = broker.topics.find(name);
-    EncodeTopic(out, name, found == broker.topics.end() ? nullptr : &found->second,
+    EncodeTopic(out, name, code, found == broker.topics.end() ? nullptr : &found->second,
                 broker.internal_topics.contains(name));
   }
   out.NoTaggedFields();
@@ -265,13 +267,13 @@ std::string Produce(const ScriptedBroker::Request& request, std::int16_t code) {
   return std::move(out).Take();
 }
 
-std::string DescribeTransactions(const ScriptedBroker& broker, const std::string& body) {
+std::string DescribeTransactions(const ScriptedBroker& broker, const std::string& body, std::int16_t code) {
   Decoder in(body);
   in.CompactArrayLength(1);
   Encoder out;
   out.Int32(0);
   out.CompactArrayLength(1);
-  out.Int16(broker.described_error);
+  out.Int16(code == 0 ? broker.described_error : code);
   out.CompactString(in.CompactString());
   out.CompactString(broker.described_state);
   out.Int32(0);
@@ -334,7 +336,7 @@ ScriptedBroker::Reply ScriptedBroker::Succeed(const Request& request, std::int16
     case ApiKey::kApiVersions:
       return {.bytes = ApiVersions(transaction_version, least_produce)};
     case ApiKey::kMetadata:
-      return {.bytes = Metadata(*this, request.body)};
+      return {.bytes = Metadata(*this, request.body, code)};
     case ApiKey::kFindCoordinator:
       return {.bytes = FindCoordinator(*this, request.body, code)};
     case ApiKey::kInitProducerId: {
@@ -352,7 +354,7 @@ ScriptedBroker::Reply ScriptedBroker::Succeed(const Request& request, std::int16
     case ApiKey::kProduce:
       return {.bytes = Produce(request, code)};
     case ApiKey::kDescribeTransactions:
-      return {.bytes = DescribeTransactions(*this, request.body)};
+      return {.bytes = DescribeTransactions(*this, request.body, code)};
     case ApiKey::kDescribeConfigs:
       return {.bytes = DescribeConfigs()};
     case ApiKey::kListTransactions:

@@ -41,7 +41,7 @@ struct SecuredBroker {
     ca = Write(folder + "/ca.pem", authority.certificate());
     password = Write(folder + "/password", std::string(kPassword) + "\n");
     OwnKafkaOptions options;
-    options.listeners = {{"MUTUAL", "SSL"}, {"BOTH", "SASL_SSL"}, {"CLEAR", "SASL_PLAINTEXT"}};
+    options.listeners = {{"MUTUAL", "SSL"}, {"BOTH", "SASL_SSL"}, {"CLEAR", "SASL_PLAINTEXT"}, {"EXPIRED", "SSL"}};
     const std::string jaas = "org.apache.kafka.common.security.";
     for (const std::string listener : {"mutual", "both"}) {
       const std::string prefix = absl::StrCat("listener.name.", listener, ".ssl.");
@@ -50,6 +50,10 @@ struct SecuredBroker {
       options.settings.push_back(prefix + "truststore.type=PEM");
       options.settings.push_back(prefix + "truststore.location=" + ca);
     }
+    const TestCertificate expired = authority.Sign("broker.example", -30);
+    options.settings.push_back("listener.name.expired.ssl.keystore.type=PEM");
+    options.settings.push_back("listener.name.expired.ssl.keystore.location=" +
+                               Write(folder + "/expired.pem", expired.key + expired.certificate));
     options.settings.push_back("listener.name.mutual.ssl.client.auth=required");
     options.settings.push_back("listener.name.both.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512");
     options.settings.push_back(absl::StrCat("listener.name.both.plain.sasl.jaas.config=", jaas,
@@ -230,6 +234,13 @@ TEST_F(SecurityTest, ABrokerOfAnotherAuthorityIsNotBelieved) {
   EXPECT_THAT(WhyNot(options), HasSubstr("see tls_ca"));
 }
 
+TEST_F(SecurityTest, ABrokerWhoseCertificateHasExpiredIsNotBelieved) {
+  KafkaOptions options = At("EXPIRED");
+  options.tls = true;
+  options.tls_ca = broker_->ca;
+  EXPECT_THAT(WhyNot(options), HasSubstr("certificate has expired"));
+}
+
 TEST_F(SecurityTest, ABrokerOfAnotherNameIsNotBelieved) {
   KafkaOptions options = Sasl("BOTH", "PLAIN");
   const std::string port = options.bootstrap_servers[0].substr(options.bootstrap_servers[0].rfind(':'));
@@ -265,6 +276,26 @@ TEST_F(SecurityTest, WhatTheAccessListDeniesIsNamedWithWhatItNeeds) {
   EXPECT_EQ(outcome.error.kafka_error_name, "TOPIC_AUTHORIZATION_FAILED");
   EXPECT_THAT(outcome.error.message, HasSubstr("needs Write and Describe on it"));
   EXPECT_EQ(process.Prepare(branch).kind, Vote::Kind::kNo);
+}
+
+TEST_F(SecurityTest, ATransactionalIdThatTheAccessListDeniesIsNamedWithWhatItNeeds) {
+  PlainKafka judge(broker_->kafka->bootstrap_server());
+  const std::string topic = judge.CreateTopic(1);
+  judge.AllowTopic("bob", topic);
+  KafkaOptions options = Sasl("BOTH", "PLAIN", "bob");
+  options.unknown_topic_age = absl::ZeroDuration();
+  ParticipantUnderTest process(options, {});
+  process.Start();
+  ASSERT_TRUE(process.RunUntil([&] { return process.times_available() > 0; }));
+  BranchId branch;
+  ASSERT_TRUE(process.RunUntil([&] {  // until the access list is in force
+    branch = process.Open(absl::Seconds(5));
+    return process.Execute(branch, AnOperation({ARecord(topic, "v")})).ok;
+  }));
+  const Vote vote = process.Prepare(branch);
+  EXPECT_EQ(vote.kind, Vote::Kind::kNo);
+  EXPECT_THAT(vote.error.message,
+              AllOf(HasSubstr("TRANSACTIONAL_ID_AUTHORIZATION_FAILED"), HasSubstr("begin with"), HasSubstr("assent-")));
 }
 
 TEST(SecurityOptionsTest, WhatDoesNotGoTogetherIsRefusedByTheNameOfTheOption) {

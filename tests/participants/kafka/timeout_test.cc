@@ -45,11 +45,7 @@ class TimeoutTest : public testing::Test {
   }
 
   std::unique_ptr<ParticipantUnderTest> AProcess(std::vector<std::string> unfinished = {}) {
-    auto process = std::make_unique<ParticipantUnderTest>(options_, place_);
-    ++place_.epoch;
-    process->Start(std::move(unfinished));
-    EXPECT_TRUE(process->RunUntil([&] { return process->times_available() > 0; }));
-    return process;
+    return StartProcess(options_, place_, std::move(unfinished));
   }
 
   // The token of a branch that was decided by a process that died before it could say so to Kafka.
