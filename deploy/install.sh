@@ -59,6 +59,18 @@ as_root() {
   fi
 }
 
+# Runs a command whose hundreds of lines are of interest only when it fails.
+quietly() {
+  local said
+  said="$(mktemp)"
+  if ! "$@" >"$said" 2>&1; then
+    cat "$said" >&2
+    rm -f "$said"
+    fail "this failed, and said what is above: $*"
+  fi
+  rm -f "$said"
+}
+
 # Debian's package makes and starts a cluster "main" when it is first installed. We need the programs only, so our
 # installation, and ours alone, is told not to.
 no_main_cluster=/etc/postgresql-common/createcluster.d/assent-install.conf
@@ -74,8 +86,8 @@ install_packages() {
     fail "these Debian packages are missing, and there is neither root nor sudo to install them: $*"
   [[ " $* " != *' postgresql-15 '* ]] || forbid_main_cluster
   say "installing $# Debian packages: $*"
-  as_root apt-get update -q=2
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q=2 --no-install-recommends "$@"
+  quietly as_root apt-get update -q=2
+  quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q=2 --no-install-recommends "$@"
 }
 
 # Into a folder of its own first: a broken download never looks like a broker. One at a time: several may start at once.
@@ -87,7 +99,7 @@ install_kafka() {
   [[ ! -d "$libs" ]] || return 0
   say "fetching Kafka $version from Maven Central"
   downloaded="$(mktemp -d "$root/.local/kafka/fetching.XXXXXX")"
-  if ! mvn -q -B -ntp -f "$root/deploy/kafka/pom.xml" -Dkafka.version="$version" \
+  if ! mvn -q -B -ntp -Dstyle.color=never -f "$root/deploy/kafka/pom.xml" -Dkafka.version="$version" \
     -DoutputDirectory="$downloaded" dependency:copy-dependencies 8>&-; then
     rm -rf "$downloaded"
     fail "Maven could not fetch Kafka $version; its own message is above"
