@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/failpoint.h"
 #include "coordinator/engine/answer.h"
 #include "coordinator/engine/asio_scheduler.h"
 #include "coordinator/engine/shard.h"
@@ -262,6 +263,7 @@ absl::Status ShardedEngine::CheckIdentity(absl::Duration patience) {
           "them alone for you to resolve"));
     }
   }
+  HitFailpoint(Failpoint::kTakeOverBegins);
   TakeOver(checked);
   return absl::OkStatus();
 }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "base/shortened.h"
 
 namespace assent {
@@ -90,7 +91,9 @@ void Runner::Do(const TransactionPtr& transaction, const Action& action) {
     case ActionKind::kAbortBranch:
       return FinishBranch(transaction, action.branch);
     case ActionKind::kWriteEnd:
+      HitFailpoint(Failpoint::kEndUnwritten);
       return log_.End(transaction->id, [this, transaction] {
+        HitFailpoint(Failpoint::kEndDurable);
         scheduler_.Post([this, transaction] { Feed(transaction, protocol::EndDurable{}); });
       });
     case ActionKind::kForgetBranch: {
@@ -124,14 +127,17 @@ void Runner::Execute(const TransactionPtr& transaction, std::uint32_t branch, st
   run.operations.emplace_back().fingerprint = fingerprint;
   run.operations.back().waiters.push_back(std::move(done));
   Feed(transaction, protocol::WorkStarted{branch});
+  HitFailpoint(Failpoint::kWorkUnsent);
   run.participant->Execute(transaction->Branch(branch), std::move(operation),
                            [this, transaction, branch, number](ExecuteOutcome outcome) {
                              HandleOutcome(transaction, branch, number, std::move(outcome));
                            });
+  HitFailpoint(Failpoint::kWorkSent);
 }
 
 void Runner::HandleOutcome(const TransactionPtr& transaction, std::uint32_t branch, std::size_t number,
                            ExecuteOutcome outcome) {
+  HitFailpoint(Failpoint::kWorkReturned);
   const BranchRun& run = transaction->branches[branch];
   OperationSlot& slot = transaction->branches[branch].operations[number];
   slot.outcome = std::move(outcome);
@@ -178,12 +184,15 @@ void Runner::KeepReply(Transaction& transaction, OperationSlot& slot) {
 void Runner::PrepareBranch(const TransactionPtr& transaction, std::uint32_t branch) {
   BranchRun& run = transaction->branches[branch];
   run.waits_for = "its vote";
+  HitFailpoint(Failpoint::kPrepareUnsent);
   run.participant->Prepare(transaction->Branch(branch), [this, transaction, branch](Vote vote) {
     HandleVote(transaction, branch, std::move(vote));
   });
+  HitFailpoint(Failpoint::kPrepareSent);
 }
 
 void Runner::HandleVote(const TransactionPtr& transaction, std::uint32_t branch, Vote vote) {
+  HitFailpoint(Failpoint::kVoteReturned);
   BranchRun& run = transaction->branches[branch];
   run.token = std::move(vote.token);
   run.waits_for.clear();
@@ -218,7 +227,9 @@ void Runner::WriteDecision(const TransactionPtr& transaction, v1::Outcome outcom
       branch.set_participant(transaction->branches[i].participant_name);
       branch.set_token(transaction->branches[i].token);
     }
+    HitFailpoint(Failpoint::kDecisionUnwritten);
     log_.Decide(record, [this, transaction] {
+      HitFailpoint(Failpoint::kDecisionDurable);
       scheduler_.Post([this, transaction] { Feed(transaction, protocol::DecisionDurable{}); });
     });
   } else {
@@ -249,14 +260,20 @@ void Runner::FinishBranch(const TransactionPtr& transaction, std::uint32_t branc
   ++run.attempts;
   auto done = [this, transaction, branch](Finish finish) { HandleFinish(transaction, branch, std::move(finish)); };
   if (transaction->state.branches[branch].phase == BranchPhase::kCommitting) {
+    HitFailpoint(Failpoint::kCommitUnsent);
     run.participant->Commit(transaction->Branch(branch), run.token, std::move(done));
+    HitFailpoint(Failpoint::kCommitSent);
   } else {
+    HitFailpoint(Failpoint::kAbortUnsent);
     run.participant->Abort(transaction->Branch(branch), run.token, std::move(done));
+    HitFailpoint(Failpoint::kAbortSent);
   }
 }
 
 void Runner::HandleFinish(const TransactionPtr& transaction, std::uint32_t branch, Finish finish) {
   BranchRun& run = transaction->branches[branch];
+  const bool commits = transaction->state.branches[branch].phase == BranchPhase::kCommitting;
+  HitFailpoint(commits ? Failpoint::kCommitReturned : Failpoint::kAbortReturned);
   switch (finish.kind) {
     case Finish::Kind::kDone:
       run.waits_for.clear();
@@ -341,7 +358,9 @@ void Runner::RunWaiters(const TransactionPtr& transaction) {
   auto waiters = std::exchange(transaction->waiters, {});
   for (auto& [milestone, then] : waiters) {
     if (transaction->aborted || transaction->reached >= milestone) {
+      HitFailpoint(Failpoint::kReplyUnsent);
       then();
+      HitFailpoint(Failpoint::kReplySent);
     } else {
       transaction->waiters.emplace_back(milestone, std::move(then));
     }

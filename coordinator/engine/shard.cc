@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/failpoint.h"
 #include "coordinator/engine/request_hash.h"
 #include "coordinator/engine/sweep.h"
 
@@ -84,6 +85,7 @@ void Shard::Start() {
   for (const v1::DecisionRecord& record : log_.start().unfinished) {
     if (routing_.ShardOf(record) == place_.index) FinishDecision(record);
   }
+  HitFailpoint(Failpoint::kRecoveryBegins);
 }
 
 void Shard::FinishDecision(const v1::DecisionRecord& record) {
@@ -324,6 +326,7 @@ TransactionPtr Shard::Create(const std::string& request_id, const std::string& r
   });
   transactions_[transaction->id.sequence] = transaction;
   if (!request_id.empty()) requests_[request_id] = transaction->id.sequence;
+  HitFailpoint(Failpoint::kBegun);
   return transaction;
 }
 

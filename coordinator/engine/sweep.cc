@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "coordinator/engine/shard.h"
 
 namespace assent {
@@ -126,6 +127,7 @@ void Sweep::End(Participant* participant, const InDoubtBranch& found) {
                                               .participant = participant,
                                               .token = found.token});
     shard_.orphans_[gid] = transaction;
+    HitFailpoint(Failpoint::kSweepEnds);
     if (ended.outcome == v1::COMMITTED) {
       spdlog::warn("participant \"{}\" holds {} prepared, which was committed: it is committed again",
                    std::string(participant->name()), gid);

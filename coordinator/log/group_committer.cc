@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 
 namespace assent {
 
@@ -113,13 +114,16 @@ bool GroupCommitter::Commit(Pending& group) {
       std::max<std::int64_t>(0, static_cast<std::int64_t>(last_.outcome_bytes) + group.outcome_bytes));
   const std::string key(log_format::kGroupKey);
   group.batch.Put(database_.family(log_format::kMeta), key, log_format::EncodeGroup(last_));
+  HitFailpoint(Failpoint::kGroupUnwritten);
   absl::Status written = database_.Write(group.batch);
+  HitFailpoint(Failpoint::kGroupSynced);
   if (written.ok()) written = mark_.Write(last_.number);
   if (!written.ok()) {
     failure_.Report(written);
     return false;
   }
   outcome_bytes_ = last_.outcome_bytes;
+  HitFailpoint(Failpoint::kGroupMarked);
   return true;
 }
 

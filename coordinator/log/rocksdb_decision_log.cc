@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "coordinator/log/group_committer.h"
 #include "coordinator/log/log_check.h"
 #include "coordinator/log/log_database.h"
@@ -336,9 +337,12 @@ absl::Status WriteStart(const DecisionLogOptions& options, const LogFolder& fold
   put(log_format::kReservedKey, EncodeUint64(opened.reserved_sequences));
   ++opened.last.number;
   put(log_format::kGroupKey, log_format::EncodeGroup(opened.last));
+  HitFailpoint(Failpoint::kStartUnwritten);
   if (absl::Status written = opened.database->Write(batch); !written.ok()) return written;
   if (absl::Status marked = opened.mark->Write(opened.last.number); !marked.ok()) return marked;
-  return opened.mark->Sync();
+  absl::Status synced = opened.mark->Sync();
+  HitFailpoint(Failpoint::kStartWritten);
+  return synced;
 }
 
 // Reads what the log knew before this process.

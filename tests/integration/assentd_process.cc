@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "tests/integration/await.h"
 
 namespace assent::integration {
 namespace {
@@ -57,7 +58,8 @@ Assentd::~Assentd() {
   std::filesystem::remove_all(folder_);
 }
 
-void Assentd::Launch() {
+// `failpoint` as ASSENT_FAILPOINT takes it; empty: the ordinary program.
+void Assentd::Launch(const std::string& failpoint) {
   std::filesystem::remove(address_file());
   const std::string config = (folder_ / "assentd.toml").string();
   const std::string log = (folder_ / "log").string();
@@ -68,8 +70,10 @@ void Assentd::Launch() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   dup2(output, STDERR_FILENO);
-  execl(ASSENTD_PATH, ASSENTD_PATH, "--config", config.c_str(), "--listen", address_.c_str(), "--address-file",
-        file.c_str(), nullptr);
+  const char* const program = failpoint.empty() ? ASSENTD_PATH : ASSENTD_CRASH_PATH;
+  if (!failpoint.empty()) setenv("ASSENT_FAILPOINT", failpoint.c_str(), 1);
+  execl(program, program, "--config", config.c_str(), "--listen", address_.c_str(), "--address-file", file.c_str(),
+        nullptr);
   _exit(127);
 }
 
@@ -96,6 +100,20 @@ bool Assentd::Start() {
     return false;
   }
   return true;
+}
+
+void Assentd::StartTo(const std::string& failpoint, int times) {
+  Launch(absl::StrCat(failpoint, ":", times));
+  AwaitServing();
+}
+
+bool Assentd::AwaitCrash() {
+  int status = 0;
+  const bool ended = Await([&] { return waitpid(pid_, &status, WNOHANG) == pid_; });
+  if (ended) pid_ = 0;
+  const bool crashed = ended && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  EXPECT_TRUE(crashed) << (ended ? "it ended by itself" : "it never came to its failpoint");
+  return crashed;
 }
 
 Refusal Assentd::StartRefused() {

@@ -36,6 +36,10 @@ class Assentd {
 
   // Returns when it serves; false, with a failure of the test, if it ends instead.
   bool Start();
+  // As Start(), but of assentd_crash, which ends like a crash the `times`th time that it comes to a failpoint: perhaps
+  // before it serves.
+  void StartTo(const std::string& failpoint, int times);
+  bool AwaitCrash();  // that end; false, with a failure of the test, where it does not come
   // Starts it where it must refuse to serve.
   Refusal StartRefused();
   void Kill();  // SIGKILL: a crash
@@ -52,7 +56,7 @@ class Assentd {
   int Threads() const;
 
  private:
-  void Launch();
+  void Launch(const std::string& failpoint = "");
   bool AwaitServing();
   int Wait();
   std::string ProcStatus(const std::string& field) const;

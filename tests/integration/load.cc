@@ -27,11 +27,13 @@ ClientOptions Impatient(const std::string& address) {
 Stores::Stores(const std::string& postgres, const std::string& kafka)
     : orders(postgres), stock(postgres), topic(2, kafka) {
   orders.Run("CREATE TABLE orders (id bigint PRIMARY KEY)");
-  stock.Run("CREATE TABLE taken (id bigint PRIMARY KEY)");
+  stock.Run("CREATE TABLE items (id bigint PRIMARY KEY)");  // there is none
+  stock.Run("CREATE TABLE taken (id bigint PRIMARY KEY, item bigint REFERENCES items DEFERRABLE INITIALLY DEFERRED)");
 }
 
-Load::Load(const std::string& coordinator, const Stores& stores, int clients, absl::Duration timeout)
-    : client_(Impatient(coordinator)), topic_(stores.topic.name()), timeout_(timeout) {
+Load::Load(const std::string& coordinator, const Stores& stores, int clients, absl::Duration timeout,
+           int rejected_every)
+    : client_(Impatient(coordinator)), topic_(stores.topic.name()), timeout_(timeout), rejected_every_(rejected_every) {
   for (int i = 0; i < clients; ++i) threads_.emplace_back([this] { PlaceOrders(); });
 }
 
@@ -89,11 +91,16 @@ void Load::EndOrder() {
   changed_.notify_all();
 }
 
+Sql Load::Taking(int id) const {
+  const bool is_rejected = rejected_every_ > 0 && id % rejected_every_ == 0;
+  return Sql(is_rejected ? "INSERT INTO taken VALUES ($1, 1)" : "INSERT INTO taken VALUES ($1)", id);
+}
+
 absl::Status Load::AtOnce(int id) {
   return client_
       .Submit(Submission()
                   .Do("orders-db", Sql("INSERT INTO orders VALUES ($1)", id))
-                  .Do("stock-db", Sql("INSERT INTO taken VALUES ($1)", id))
+                  .Do("stock-db", Taking(id))
                   .Do("events", Record(topic_, absl::StrCat(id), "placed"))
                   .RequestId(absl::StrCat("order-", id))
                   .Timeout(timeout_))
@@ -106,7 +113,7 @@ absl::Status Load::StepByStep(int id) {
   // Commit tells how each of these ended.
   for (const char* participant : {"orders-db", "stock-db", "events"}) order->Enlist(participant).IgnoreError();
   order->Execute("orders-db", Sql("INSERT INTO orders VALUES ($1)", id)).IgnoreError();
-  order->Execute("stock-db", Sql("INSERT INTO taken VALUES ($1)", id)).IgnoreError();
+  order->Execute("stock-db", Taking(id)).IgnoreError();
   order->Execute("events", Record(topic_, absl::StrCat(id), "placed")).IgnoreError();
   return order->Commit().status();
 }
@@ -118,7 +125,7 @@ void Load::Note(int id, const absl::Status& status) {
       acknowledged_.insert(absl::StrCat(id));
       return;
     case Outcome::kAborted:
-      ++aborted_;
+      aborted_.insert(absl::StrCat(id));
       return;
     case Outcome::kUnknown:
       ++unknown_;
@@ -126,7 +133,8 @@ void Load::Note(int id, const absl::Status& status) {
 }
 
 void Load::ExpectAgreement(const Stores& stores) const {
-  std::cout << acknowledged_.size() << " acknowledged, " << aborted_ << " aborted, " << unknown_ << " unknown\n";
+  const std::lock_guard lock(mutex_);
+  std::cout << acknowledged_.size() << " acknowledged, " << aborted_.size() << " aborted, " << unknown_ << " unknown\n";
   EXPECT_TRUE(Await([&] { return stores.orders.Prepared().empty() && stores.stock.Prepared().empty(); }))
       << "left prepared: " << testing::PrintToString(stores.orders.Prepared())
       << testing::PrintToString(stores.stock.Prepared());
@@ -139,6 +147,7 @@ void Load::ExpectAgreement(const Stores& stores) const {
   EXPECT_EQ(placed, published);
   EXPECT_TRUE(std::includes(placed.begin(), placed.end(), acknowledged_.begin(), acknowledged_.end()))
       << "an acknowledged order is lost";
+  for (const std::string& id : aborted_) EXPECT_FALSE(placed.contains(id)) << id << " was told to be aborted";
 }
 
 }  // namespace assent::integration

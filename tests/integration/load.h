@@ -28,8 +28,10 @@ struct Stores {
 // participants are called orders-db, stock-db and events.
 class Load {
  public:
-  // `coordinator` is its address. Each order has `timeout` to be decided.
-  Load(const std::string& coordinator, const Stores& stores, int clients, absl::Duration timeout);
+  // `coordinator` is its address. Each order has `timeout` to be decided. Every so many orders, one is refused by the
+  // stock when it prepares; 0: none.
+  Load(const std::string& coordinator, const Stores& stores, int clients, absl::Duration timeout,
+       int rejected_every = 0);
   ~Load();
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
@@ -41,8 +43,8 @@ class Load {
   void Pause();
   void Resume();
 
-  // After Stop(): fails the test unless every store comes to hold the same orders, each once and among them every
-  // acknowledged one, with nothing left in doubt.
+  // After Stop() or Pause(): fails the test unless every store comes to hold the same orders, each once, among them
+  // every acknowledged one and none that was told to be aborted, with nothing left in doubt.
   void ExpectAgreement(const Stores& stores) const;
 
  private:
@@ -51,11 +53,13 @@ class Load {
   void EndOrder();
   absl::Status AtOnce(int id);
   absl::Status StepByStep(int id);
+  Sql Taking(int id) const;
   void Note(int id, const absl::Status& status);
 
   Client client_;
   const std::string topic_;
   const absl::Duration timeout_;
+  const int rejected_every_;
   std::atomic<int> next_ = 1;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -63,7 +67,7 @@ class Load {
   bool paused_ = false;
   int under_way_ = 0;
   std::multiset<std::string> acknowledged_;
-  int aborted_ = 0;
+  std::set<std::string> aborted_;
   int unknown_ = 0;
   std::vector<std::thread> threads_;
 };
