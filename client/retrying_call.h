@@ -63,7 +63,9 @@ class RetryingCall : public std::enable_shared_from_this<RetryingCall<Request, R
 
   void Answered(const absl::Status& status) {
     if (status.ok()) return done_(std::move(response_));
-    if (!IsUnanswered(status)) return done_(status);
+    // An earlier attempt may still be on its way, and may be taken where this one was not.
+    const bool is_final = !IsUnanswered(status) && !(attempts_ > 1 && IsRefusedForNow(status));
+    if (is_final) return done_(status);
     const absl::Duration delay = connection_->RetryDelay(attempts_);
     if (connection_->timer().Now() + delay >= give_up_) return done_(GivenUp(status));
     connection_->timer().RunAfter(delay, [self = this->shared_from_this()]() mutable {

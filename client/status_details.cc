@@ -68,6 +68,13 @@ bool IsUnanswered(const absl::Status& status) {
   }
 }
 
+bool IsRefusedForNow(const absl::Status& status) {
+  const auto payload = status.GetPayload(kFailureUrl);
+  v1::TransactionFailure failure;
+  return payload && failure.ParseFromString(std::string(*payload)) && failure.outcome() == v1::REFUSED &&
+         failure.retryable();
+}
+
 void AttachFailure(const TransactionFailure& failure, absl::Status& status) {
   v1::TransactionFailure message;
   message.set_txn_id(failure.txn_id);

@@ -15,6 +15,9 @@ absl::Status FromGrpcStatus(const grpc::Status& status);
 // Whether another attempt may still bring an answer: true for what says nothing of the transaction.
 bool IsUnanswered(const absl::Status& status);
 
+// Whether the coordinator has refused a request for now: with nothing done, and perhaps otherwise if it comes again.
+bool IsRefusedForNow(const absl::Status& status);
+
 Outcome FromProto(v1::Outcome outcome);
 
 // Puts into the status what FailureOf() takes out.

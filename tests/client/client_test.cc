@@ -138,6 +138,28 @@ TEST_F(ClientTest, ASubmitWhoseAnswerWasLostIsRepeatedAsItWas) {
   EXPECT_LE(std::abs(submits[0].first_attempt().seconds() - absl::ToUnixSeconds(absl::Now())), 60);
 }
 
+TEST_F(ClientTest, ARefusalForNowSettlesOnlyWhatWasAskedOnce) {
+  const auto refused = [] {
+    v1::TransactionFailure failure;
+    failure.set_outcome(v1::REFUSED);
+    failure.set_retryable(true);
+    v1::StatusDetails details;
+    v1::AnyDetail& detail = *details.add_details();
+    detail.set_type_url("type.googleapis.com/assent.v1.TransactionFailure");
+    detail.set_value(failure.SerializeAsString());
+    return grpc::Status(grpc::RESOURCE_EXHAUSTED, "full", details.SerializeAsString());
+  };
+  coordinator_.on_submit = [&](int count, grpc::ServerContext*, const v1::SubmitRequest&, v1::SubmitResponse*) {
+    return count == 2 ? kLost : count <= 3 ? refused() : grpc::Status::OK;
+  };
+  const Submission order = Submission().Do("db", Sql("SELECT 1"));
+  EXPECT_EQ(OutcomeOf(client_->Submit(order).status()), Outcome::kAborted);
+  EXPECT_EQ(coordinator_.submits().size(), 1u);
+  // The first attempt may arrive after the second was refused.
+  EXPECT_TRUE(client_->Submit(order).ok());
+  EXPECT_EQ(coordinator_.submits().size(), 4u);
+}
+
 TEST_F(ClientTest, ASubmitOfAnEarlierAttemptSaysWhenThatWas) {
   ASSERT_TRUE(client_->Submit(Submission().RequestId("r").FirstAttempt(absl::FromUnixSeconds(1'700'000'000))).ok());
   EXPECT_EQ(coordinator_.submits()[0].first_attempt().seconds(), 1'700'000'000);
