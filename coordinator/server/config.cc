@@ -105,7 +105,7 @@ class ConfigReader {
     const toml::node* node = file.get(name);
     if (node == nullptr) return;
     Section section{absl::StrCat("[", std::string(name), "]"), Where(node->source())};
-    where_[std::string(name)] = section.where;
+    where_[section.name] = section.where;
     has_tls_section_ |= name == "tls";
     if (!node->is_table()) {
       Note(section.where, absl::StrCat("\"", std::string(name), "\" must be a section, ", section.name));
@@ -278,13 +278,13 @@ class ConfigReader {
   // What one option alone does not show.
   void CheckTogether() {
     if (config_.engine.default_timeout > config_.engine.max_timeout) {
-      Note(WhereIs("default_timeout", "transactions"),
+      Note(WhereIs("default_timeout", "[transactions]"),
            absl::StrCat("\"default_timeout\" is ", absl::FormatDuration(config_.engine.default_timeout),
                         "; expected at most \"max_timeout\", which is ",
                         absl::FormatDuration(config_.engine.max_timeout)));
     }
     if (config_.engine.first_retry > config_.engine.last_retry) {
-      Note(WhereIs("first_retry", "transactions"),
+      Note(WhereIs("first_retry", "[transactions]"),
            absl::StrCat("\"first_retry\" is ", absl::FormatDuration(config_.engine.first_retry),
                         "; expected at most \"last_retry\", which is ",
                         absl::FormatDuration(config_.engine.last_retry)));
@@ -296,11 +296,11 @@ class ConfigReader {
   void CheckTls() {
     const TlsFiles& tls = config_.tls;
     if (has_tls_section_ && (tls.certificate.empty() || tls.key.empty())) {
-      Note(WhereIs("tls", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
+      Note(WhereIs("[tls]", ""), "[tls] is incomplete; expected both \"certificate\" and \"key\"");
     }
-    if (tls.enabled() && checks_files_) {
+    if (!tls.certificate.empty() && !tls.key.empty() && checks_files_) {
       const absl::Status usable = ReadTlsFiles(tls).status();
-      if (!usable.ok()) Note(WhereIs("tls", ""), absl::StrCat("[tls] ", std::string(usable.message())));
+      if (!usable.ok()) Note(WhereIs("[tls]", ""), absl::StrCat("[tls] ", std::string(usable.message())));
     }
     if (tls.enabled() && config_.insecure) {
       Note(WhereIs("insecure", ""), "\"insecure\" is true beside [tls]; expected one of the two");
@@ -325,7 +325,7 @@ class ConfigReader {
   Config config_;
   bool has_tls_section_ = false;
   std::vector<Mistake> mistakes_;
-  std::map<std::string, Place> where_;  // key or section, where it was read last
+  std::map<std::string, Place> where_;  // key, or section in brackets: where it was read last
 };
 
 }  // namespace

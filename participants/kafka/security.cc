@@ -42,6 +42,9 @@ absl::StatusOr<std::shared_ptr<ssl::context>> MakeTls(const KafkaOptions& option
   if (options.tls_certificate.empty()) return context;
   context->use_certificate_chain_file(options.tls_certificate, error);
   if (error) return CannotUse(options, "tls_certificate", options.tls_certificate, error);
+  // An encrypted key is not asked for its password: nobody sits there.
+  context->set_password_callback([](std::size_t, ssl::context::password_purpose) { return std::string(); }, error);
+  if (error) return CannotUse(options, "tls_key", options.tls_key, error);
   context->use_private_key_file(options.tls_key, ssl::context::pem, error);
   if (error) return CannotUse(options, "tls_key", options.tls_key, error);
   return context;
