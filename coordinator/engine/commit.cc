@@ -186,9 +186,16 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
 
 void Shard::RefuseSubmit(const std::string& request_id, const absl::Status& why, Answer<v1::SubmitResponse> answer) {
   if (request_id.empty() || !CheckRequestId(request_id).ok()) return answer(NothingDone(why));
-  ResolveRequest(request_id, [why, answer = std::move(answer)](auto known) mutable {
+  ResolveRequest(request_id, [this, request_id, why, answer = std::move(answer)](auto known) mutable {
     if (!known.ok()) return answer(known.status());
-    answer(known->running || known->ended ? why : NothingDone(why));
+    if (known->running || known->ended) {
+      return answer(absl::Status(
+          why.code(), absl::StrCat(std::string(why.message()), "; a request is known under request_id \"", request_id,
+                                   "\": if it is the same, GetTransaction tells what became of it")));
+    }
+    // One that was carried out may be forgotten.
+    const bool may_be_forgotten = log_.requests_forgotten_before() != absl::InfinitePast();
+    answer(may_be_forgotten ? why : NothingDone(why));
   });
 }
 

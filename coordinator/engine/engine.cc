@@ -7,17 +7,17 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/failpoint.h"
 #include "coordinator/engine/answer.h"
 #include "coordinator/engine/asio_scheduler.h"
 #include "coordinator/engine/shard.h"
+#include "coordinator/engine/take_over_gate.h"
 
 namespace assent {
 namespace {
@@ -49,6 +49,7 @@ class ShardedEngine final : public Engine {
   }
 
   absl::Status Make(const std::vector<ParticipantFactory>& participants) {
+    std::vector<std::string> names;
     for (std::uint32_t i = 0; i < options_.shards; ++i) {
       auto& shard = *shards_.emplace_back(std::make_unique<ShardThread>());
       shard.scheduler = std::make_unique<AsioScheduler>(shard.loop);
@@ -62,12 +63,14 @@ class ShardedEngine final : public Engine {
       for (const ParticipantFactory& factory : participants) {
         auto participant = factory(context);
         if (!participant.ok()) return participant.status();
+        if (i == 0) names.emplace_back((*participant)->name());
         made.push_back(*std::move(participant));
       }
-      shard.shard =
-          std::make_unique<Shard>(options_, Shard::Place{i, options_.shards}, routing_, log_, clock_, *shard.scheduler,
-                                  std::move(made), [this](const std::string& participant) { TakeOver({participant}); });
+      shard.shard = std::make_unique<Shard>(
+          options_, Shard::Place{i, options_.shards}, routing_, log_, clock_, *shard.scheduler, std::move(made),
+          [this](const std::string& participant, const Shard::ForeignNames& foreign) { HearOf(participant, foreign); });
     }
+    gate_.emplace(log_, names, [this](const std::function<void(Shard&)>& task) { TellShards(task); });
     for (const auto& shard : shards_) {
       shard->scheduler->Post([s = shard->shard.get()] { s->Start(); });
       shard->thread = std::thread([loop = &shard->loop] { loop->run(); });
@@ -113,12 +116,19 @@ class ShardedEngine final : public Engine {
   }
   void ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) override;
 
-  absl::Status CheckIdentity(absl::Duration patience) override;
+  absl::Status CheckIdentity(absl::Duration patience, std::function<bool()> is_given_up) override;
 
  private:
-  void TakeOver(const absl::flat_hash_set<std::string>& checked) {
+  // On the first shard's thread.
+  void HearOf(const std::string& participant, const Shard::ForeignNames& foreign) {
+    const std::lock_guard lock(gate_mutex_);
+    gate_->Hear(participant, foreign);
+    gate_heard_.notify_all();
+  }
+
+  void TellShards(const std::function<void(Shard&)>& task) {
     for (const auto& thread : shards_) {
-      thread->scheduler->Post([shard = thread->shard.get(), checked] { shard->TakeOver(checked); });
+      thread->scheduler->Post([shard = thread->shard.get(), task] { task(*shard); });
     }
   }
 
@@ -170,6 +180,10 @@ class ShardedEngine final : public Engine {
   const Routing routing_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::atomic<std::uint32_t> next_shard_{0};
+
+  std::mutex gate_mutex_;
+  std::condition_variable gate_heard_;
+  std::optional<TakeOverGate> gate_;
 };
 
 // ---- Listing --------------------------------------------------------------------------------------------------------
@@ -223,48 +237,19 @@ void ShardedEngine::ListTransactions(v1::ListTransactionsRequest request, Reply<
 
 // ---- Identity -------------------------------------------------------------------------------------------------------
 
-absl::Status ShardedEngine::CheckIdentity(absl::Duration patience) {
-  struct Result {
-    std::mutex mutex;
-    std::condition_variable answered;
-    absl::flat_hash_set<std::string> participants;
-    std::vector<std::string> foreign;
-  };
-  auto result = std::make_shared<Result>();
-  ShardThread& first = *shards_.front();
-  const auto deadline = clock_.Monotonic() + patience;
-  // A participant may still be connecting: ask again until it has answered.
-  const auto participants = first.shard->participant_count();
-  while (!options_.adopt) {
-    first.scheduler->Post([shard = first.shard.get(), result] {
-      shard->ListForeignWork([result](const std::string& participant, std::vector<std::string> foreign) {
-        const std::lock_guard lock(result->mutex);
-        if (!result->participants.insert(participant).second) return;
-        for (std::string& id : foreign) result->foreign.push_back(absl::StrCat(id, " at \"", participant, "\""));
-        result->answered.notify_all();
-      });
-    });
-    std::unique_lock lock(result->mutex);
-    result->answered.wait_for(lock, std::chrono::milliseconds(100),
-                              [&] { return result->participants.size() == participants; });
-    if (result->participants.size() == participants || clock_.Monotonic() > deadline) break;
-  }
-  absl::flat_hash_set<std::string> checked;
+absl::Status ShardedEngine::CheckIdentity(absl::Duration patience, std::function<bool()> is_given_up) {
+  constexpr auto kLook = std::chrono::milliseconds(100);  // whether it is given up
+  const absl::Duration deadline = clock_.Monotonic() + patience;
   {
-    const std::lock_guard lock(result->mutex);
-    checked = result->participants;
-    if (!result->foreign.empty()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "another decision log works, or worked, under the name of this coordinator, \"",
-          log_.start().coordinator.name, "\": ", absl::StrJoin(result->foreign, ", "),
-          ". If two coordinators run, give one another name. If this data folder is new or was restored, the other "
-          "one's transactions cannot be judged from it: bring the right folder back, or start with --adopt, which "
-          "leaves "
-          "them alone for you to resolve"));
+    std::unique_lock lock(gate_mutex_);
+    while (!gate_heard_.wait_for(lock, kLook, [&] { return gate_->HasHeardAll(); })) {
+      if (clock_.Monotonic() >= deadline) break;
+      if (is_given_up()) return absl::CancelledError("told to stop before every participant has said what it holds");
     }
+    HitFailpoint(Failpoint::kTakeOverBegins);
+    if (absl::Status opened = gate_->Open(); !opened.ok()) return opened;
   }
-  HitFailpoint(Failpoint::kTakeOverBegins);
-  TakeOver(checked);
+  log_.Drain();  // who calls from now on finds taken over what can be
   return absl::OkStatus();
 }
 

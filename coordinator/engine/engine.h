@@ -76,12 +76,13 @@ class Engine {
   virtual void ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) = 0;
   virtual void DescribeTransaction(v1::DescribeTransactionRequest request, Reply<v1::TransactionDescription> reply) = 0;
 
-  // Waits until every participant has answered once what it holds under our name, for at most `patience`; participants
-  // that are down by then are checked when they return, and take no branches before. Then, in the background, the
-  // recovery of what the log holds unfinished begins; new transactions are served meanwhile. FAILED_PRECONDITION where
-  // one holds work of another decision log or of a later epoch under our coordinator name, unless options.adopt. Called
-  // once, before serving.
-  virtual absl::Status CheckIdentity(absl::Duration patience) = 0;
+  // Waits until every participant has said what it holds under our name, for at most `patience`; participants that are
+  // down by then are checked when they return, and take no branches before. Then, in the background, the recovery of
+  // what the log holds unfinished begins; new transactions are served meanwhile. Called once, before serving.
+  //
+  // FAILED_PRECONDITION where one holds work of another decision log under our coordinator name, unless options.adopt,
+  // or work that a start on another copy of this log has left. CANCELLED as soon as `is_given_up` says so.
+  virtual absl::Status CheckIdentity(absl::Duration patience, std::function<bool()> is_given_up) = 0;
 };
 
 }  // namespace assent

@@ -53,8 +53,13 @@ ExecuteOutcome TooLargeReply(std::uint64_t max_reply_bytes) {
 }  // namespace
 
 Runner::Runner(const EngineOptions& options, DecisionLog& log, const Clock& clock, Scheduler& scheduler,
-               std::function<void(const TransactionPtr&)> retired)
-    : options_(options), log_(log), clock_(clock), scheduler_(scheduler), retired_(std::move(retired)) {}
+               const TakeOvers& take_overs, std::function<void(const TransactionPtr&)> retired)
+    : options_(options),
+      log_(log),
+      clock_(clock),
+      scheduler_(scheduler),
+      take_overs_(take_overs),
+      retired_(std::move(retired)) {}
 
 void Runner::Feed(const TransactionPtr& transaction, protocol::Event event) {
   transaction->pending_events.push_back(event);
@@ -251,10 +256,8 @@ void Runner::FinishBranch(const TransactionPtr& transaction, std::uint32_t branc
                                  "\", which the configuration no longer names: name it again to finish this branch");
     return;
   }
-  if (!HasTakenOver(run.participant)) {
-    run.waits_for = absl::StrCat(
-        "participant \"", run.participant_name,
-        "\", which has not said yet what it holds under this coordinator's name: ", run.participant->health().message);
+  if (!take_overs_.Has(run.participant)) {
+    run.waits_for = take_overs_.WhyNot(run.participant);
     return;
   }
   ++run.attempts;

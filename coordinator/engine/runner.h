@@ -4,10 +4,10 @@
 #include <functional>
 #include <random>
 
-#include "absl/container/flat_hash_set.h"
 #include "base/clock.h"
 #include "coordinator/engine/engine.h"
 #include "coordinator/engine/scheduler.h"
+#include "coordinator/engine/take_overs.h"
 #include "coordinator/engine/transaction.h"
 #include "coordinator/log/decision_log.h"
 
@@ -21,7 +21,7 @@ class Runner {
  public:
   // `retired` runs when nothing is left to do for a transaction.
   Runner(const EngineOptions& options, DecisionLog& log, const Clock& clock, Scheduler& scheduler,
-         std::function<void(const TransactionPtr&)> retired);
+         const TakeOvers& take_overs, std::function<void(const TransactionPtr&)> retired);
 
   // An event happened. May be called from within an action.
   void Feed(const TransactionPtr& transaction, protocol::Event event);
@@ -36,11 +36,7 @@ class Runner {
   // Runs `then` as soon as the transaction has reached `milestone` or is aborted; at once if it has.
   void WhenReached(const TransactionPtr& transaction, Milestone milestone, absl::AnyInvocable<void()> then);
 
-  // From now on branches at `participant` are finished. False: it was so before.
-  bool TakeOver(const Participant* participant) { return taken_over_.insert(participant).second; }
-  bool HasTakenOver(const Participant* participant) const { return taken_over_.contains(participant); }
-
-  // Finishes what has waited for that.
+  // Finishes what has waited for `participant` to be taken over.
   void FinishAt(const TransactionPtr& transaction, const Participant* participant);
 
   // Repeats at once what waits for its next attempt at `participant`, which has come back.
@@ -68,8 +64,8 @@ class Runner {
   DecisionLog& log_;
   const Clock& clock_;
   Scheduler& scheduler_;
+  const TakeOvers& take_overs_;  // no branch is finished where nothing is taken over
   std::function<void(const TransactionPtr&)> retired_;
-  absl::flat_hash_set<const Participant*> taken_over_;
   std::minstd_rand jitter_;  // spreads retries; nothing depends on its values
 };
 

@@ -1,5 +1,7 @@
 #include "coordinator/engine/shard.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -50,8 +52,7 @@ absl::Time ToTime(const google::protobuf::Timestamp& proto) {
 // ---- Start and end --------------------------------------------------------------------------------------------------
 
 Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, DecisionLog& log, const Clock& clock,
-             Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants,
-             std::function<void(const std::string&)> may_be_taken_over)
+             Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants, FirstAnswer first_answer)
     : options_(options),
       place_(place),
       routing_(routing),
@@ -59,8 +60,10 @@ Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, 
       clock_(clock),
       scheduler_(scheduler),
       participants_(std::move(participants)),
-      may_be_taken_over_(std::move(may_be_taken_over)),
-      runner_(options, log, clock, scheduler, [this](const TransactionPtr& transaction) { Retire(transaction); }),
+      first_answer_(std::move(first_answer)),
+      take_overs_(log.start().coordinator),
+      runner_(options, log, clock, scheduler, take_overs_,
+              [this](const TransactionPtr& transaction) { Retire(transaction); }),
       sweep_(std::make_unique<Sweep>(*this)) {}
 
 Shard::~Shard() {
@@ -86,6 +89,7 @@ void Shard::Start() {
     if (routing_.ShardOf(record) == place_.index) FinishDecision(record);
   }
   HitFailpoint(Failpoint::kRecoveryBegins);
+  sweep_->SweepAll();
 }
 
 void Shard::FinishDecision(const v1::DecisionRecord& record) {
@@ -162,13 +166,7 @@ std::vector<TransactionPtr> Shard::AllRunning() const {
 
 void Shard::ParticipantReturned(Participant* participant) {
   for (const TransactionPtr& transaction : AllRunning()) runner_.RetryNow(transaction, participant);
-  sweep_->ParticipantReturned(participant);
-}
-
-void Shard::TakeOverAt(Participant* participant) {
-  if (!runner_.TakeOver(participant)) return;
-  participant->TakeOver();
-  for (const TransactionPtr& transaction : AllRunning()) runner_.FinishAt(transaction, participant);
+  sweep_->SweepOne(participant);
 }
 
 // ---- Finding --------------------------------------------------------------------------------------------------------
@@ -263,6 +261,17 @@ absl::Status Shard::CheckRequestId(std::string_view request_id) {
 
 template <typename Request>
 absl::Status Shard::CheckNew(const Request& request) const {
+  if (request.has_first_attempt() && !request.request_id().empty() &&
+      ToTime(request.first_attempt()) < log_.requests_forgotten_before()) {
+    v1::TransactionFailure failure;
+    failure.set_outcome(v1::FORGOTTEN);
+    failure.set_reason(
+        absl::StrCat("request \"", request.request_id(), "\" was first made at ",
+                     absl::FormatTime(ToTime(request.first_attempt()), absl::UTCTimeZone()),
+                     ", before the oldest outcome that is kept: whether it was carried out is forgotten, "
+                     "and it is not run again"));
+    return WithFailure(absl::StatusCode::kNotFound, failure);
+  }
   const absl::Duration asked = ToDuration(request.timeout());
   if (asked < absl::ZeroDuration() || asked > options_.max_timeout) {
     return absl::InvalidArgumentError(
@@ -279,17 +288,6 @@ absl::Status Shard::CheckNew(const Request& request) const {
       return absl::InvalidArgumentError(
           absl::StrCat("label \"", key.substr(0, 64), "\" has more than ", kMaxLabelBytes, " bytes with its value"));
     }
-  }
-  if (request.has_first_attempt() && !request.request_id().empty() &&
-      ToTime(request.first_attempt()) < log_.requests_forgotten_before()) {
-    v1::TransactionFailure failure;
-    failure.set_outcome(v1::FORGOTTEN);
-    failure.set_reason(
-        absl::StrCat("request \"", request.request_id(), "\" was first made at ",
-                     absl::FormatTime(ToTime(request.first_attempt()), absl::UTCTimeZone()),
-                     ", before the oldest outcome that is kept: whether it was carried out is forgotten, "
-                     "and it is not run again"));
-    return WithFailure(absl::StatusCode::kNotFound, failure);
   }
   return absl::OkStatus();
 }
@@ -391,20 +389,28 @@ absl::Status Shard::CheckSameRequest(const std::string& request_id, const std::s
 
 // ---- Foreign work ---------------------------------------------------------------------------------------------------
 
-void Shard::ListForeignWork(std::function<void(const std::string&, std::vector<std::string>)> done) {
-  for (const auto& participant : participants_) {
-    participant->ListOwn([this, done, name = std::string(participant->name())](absl::StatusOr<OwnWork> work) {
-      if (!work.ok()) return;  // it is checked by the sweep when it returns
-      done(name, ForeignWork(*work, log_.start(), [](const TxnId&) { return false; }));
-    });
-  }
+// No process of this epoch can have done anything there.
+std::vector<std::string> Shard::ForeignBeforeTakeOver(const Participant& participant, const OwnWork& work) const {
+  return ForeignWork(work, log_.start(), std::string(participant.name()), options_.adopt,
+                     [](const TxnId&) { return false; });
 }
 
-void Shard::TakeOver(const absl::flat_hash_set<std::string>& checked) {
-  for (const auto& participant : participants_) {
-    if (options_.adopt || checked.contains(std::string(participant->name()))) TakeOverAt(participant.get());
-  }
-  sweep_->Enable();
+void Shard::TakeOver(const std::string& name) {
+  Participant* const participant = FindParticipant(name);
+  if (!take_overs_.Add(participant)) return;
+  participant->TakeOver();
+  for (const TransactionPtr& transaction : AllRunning()) runner_.FinishAt(transaction, participant);
+  sweep_->SweepOne(participant);
+}
+
+void Shard::NoteSilence(const std::string& name, const std::string& why) {
+  take_overs_.NoteSilence(FindParticipant(name), why);
+}
+
+void Shard::NoteForeign(const std::string& name, const std::vector<std::string>& foreign) {
+  const Participant* const participant = FindParticipant(name);
+  if (!take_overs_.NoteForeign(participant, foreign) || place_.index != 0) return;
+  spdlog::error("{}. Until then it takes no new branches", take_overs_.WhyNot(participant));
 }
 
 absl::Status StatusOfEnded(const EndedTransaction& ended) {

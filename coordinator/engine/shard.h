@@ -54,14 +54,18 @@ class Shard {
     std::uint32_t count = 1;
   };
 
-  // `may_be_taken_over` runs on the first shard when a participant has said that it holds nothing foreign; TakeOver()
-  // of every shard follows it.
+  // What a participant says when it is asked, before it is taken over, what it holds under our name: names of work that
+  // is not ours to judge; or why it does not answer.
+  using ForeignNames = absl::StatusOr<std::vector<std::string>>;
+  using FirstAnswer = std::function<void(const std::string& participant, const ForeignNames& foreign)>;
+
+  // `first_answer` runs on the first shard, which asks for all, as often as a participant is asked; what follows every
+  // shard hears from a TakeOverGate.
   Shard(const EngineOptions& options, Place place, const Routing& routing, DecisionLog& log, const Clock& clock,
-        Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants,
-        std::function<void(const std::string& participant)> may_be_taken_over);
+        Scheduler& scheduler, std::vector<std::unique_ptr<Participant>> participants, FirstAnswer first_answer);
   ~Shard();
 
-  // Takes up what the log holds unfinished for this shard. First call.
+  // Takes up what the log holds unfinished for this shard, and asks the participants what they hold. First call.
   void Start();
 
   // The calls of the API. `answer` is given on this thread.
@@ -78,16 +82,14 @@ class Shard {
   std::vector<v1::TransactionDescription> List(const v1::ListTransactionsRequest& request, std::uint64_t after,
                                                std::size_t limit) const;
 
-  // Asks every participant what it holds under our name, and tells `done` of work that is not ours to judge: that of
-  // another decision log, or of a later epoch. `done` runs once for each participant, when it has answered.
-  void ListForeignWork(std::function<void(const std::string& participant, std::vector<std::string> foreign)> done);
+  // A participant holds nothing foreign, which the log has recorded: what earlier processes left there is taken over,
+  // that is, what is decided is finished, and prepared work of ours that nobody owns is ended. Before this nothing is
+  // done at a participant.
+  void TakeOver(const std::string& participant);
 
-  // From now on participants are looked at, again and again. `checked` ones hold nothing foreign: what earlier
-  // processes left there is taken over, that is, what is decided is finished, and prepared work of ours that nobody
-  // owns is ended. Before this nothing is done at a participant.
-  void TakeOver(const absl::flat_hash_set<std::string>& checked);
-
-  std::size_t participant_count() const { return participants_.size(); }
+  // Why a participant is not taken over yet, for callers.
+  void NoteSilence(const std::string& participant, const std::string& why);
+  void NoteForeign(const std::string& participant, const std::vector<std::string>& foreign);
 
  private:
   friend class Sweep;
@@ -148,7 +150,7 @@ class Shard {
   void Retire(const TransactionPtr& transaction);
   void Remember(EndedTransaction ended);
   void ParticipantReturned(Participant* participant);
-  void TakeOverAt(Participant* participant);
+  std::vector<std::string> ForeignBeforeTakeOver(const Participant& participant, const OwnWork& work) const;
   std::vector<TransactionPtr> AllRunning() const;
 
   v1::TransactionFailure Failure(const Transaction& transaction, v1::Outcome outcome, std::string reason) const;
@@ -160,8 +162,8 @@ class Shard {
   const Clock& clock_;
   Scheduler& scheduler_;
   std::vector<std::unique_ptr<Participant>> participants_;
-  absl::flat_hash_set<std::string> quarantined_;  // participants that hold foreign work
-  const std::function<void(const std::string&)> may_be_taken_over_;
+  const FirstAnswer first_answer_;
+  TakeOvers take_overs_;
   Runner runner_;
 
   absl::btree_map<std::uint64_t, TransactionPtr> transactions_;      // running, by sequence

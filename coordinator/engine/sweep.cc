@@ -16,81 +16,75 @@ constexpr absl::Duration kRetryFirstList = absl::Seconds(1);
 
 }  // namespace
 
-std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start,
-                                     absl::FunctionRef<bool(const TxnId&)> may_be_ours) {
-  std::vector<std::string> foreign = work.foreign;
+std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start, const std::string& participant,
+                                     bool adopt, absl::FunctionRef<bool(const TxnId&)> may_be_ours) {
+  std::vector<std::string> foreign;
+  if (!adopt) foreign = work.foreign;
+  const std::uint32_t last_take_over = start.LastTakeOverOf(participant);
   for (const InDoubtBranch& found : work.branches) {
     const TxnId& txn = found.branch.txn;
-    const bool is_of_other_start = txn.epoch > start.epoch || (txn.epoch == start.epoch && !may_be_ours(txn));
-    if (txn.coordinator != start.coordinator || is_of_other_start) foreign.push_back(found.branch.ToGid());
+    if (txn.coordinator == start.coordinator) {
+      const bool is_ours = txn.epoch <= last_take_over || (txn.epoch == start.epoch && may_be_ours(txn));
+      if (!is_ours) foreign.push_back(found.branch.ToGid());
+    } else if (!adopt) {
+      foreign.push_back(found.branch.ToGid());
+    }
   }
   return foreign;
 }
 
 Sweep::Sweep(Shard& shard) : shard_(shard), next_delay_(kFirstDelay) {}
 
-void Sweep::Enable() {
-  if (std::exchange(enabled_, true)) return;
-  RunAll();
-}
-
-void Sweep::ParticipantReturned(Participant* participant) {
-  if (enabled_) Run(participant);
-}
-
-void Sweep::RunAll() {
-  for (const auto& participant : shard_.participants_) Run(participant.get());
-  shard_.scheduler_.After(next_delay_, [this] { RunAll(); });
+void Sweep::SweepAll() {
+  for (const auto& participant : shard_.participants_) SweepOne(participant.get());
+  shard_.scheduler_.After(next_delay_, [this] { SweepAll(); });
   next_delay_ = std::min(next_delay_ * 2, shard_.options_.sweep_interval);
 }
 
-void Sweep::Run(Participant* participant) {
-  const bool has_taken_over = shard_.runner_.HasTakenOver(participant);
+void Sweep::SweepOne(Participant* participant) {
+  const bool has_taken_over = shard_.take_overs_.Has(participant);
   if (!has_taken_over && shard_.place_.index != 0) return;  // the first shard checks for all
   participant->ListOwn([this, participant, has_taken_over](absl::StatusOr<OwnWork> work) {
+    NoteAnswer(participant, work.status());
     if (work.ok()) return has_taken_over ? Judge(participant, *work) : CheckFirst(participant, *work);
     // A participant that is down is swept when it returns. One that nobody may use before its first answer is asked for
     // it more often.
     if (has_taken_over || !asked_again_.insert(participant).second) return;
+    shard_.first_answer_(std::string(participant->name()), work.status());
     shard_.scheduler_.After(kRetryFirstList, [this, participant] {
       asked_again_.erase(participant);
-      Run(participant);
+      SweepOne(participant);
     });
   });
 }
 
-// No shard has done anything at the participant in this epoch.
-void Sweep::CheckFirst(Participant* participant, const OwnWork& work) {
-  const std::string name(participant->name());
-  if (shard_.runner_.HasTakenOver(participant)) return;
-  if (Quarantine(name, ForeignWork(work, shard_.log_.start(), [](const TxnId&) { return false; }))) return;
-  shard_.may_be_taken_over_(name);
+// What it says again and again is logged once.
+void Sweep::NoteAnswer(const Participant* participant, const absl::Status& answer) {
+  if (shard_.place_.index != 0 || absl::IsUnavailable(answer)) return;  // that it is down its adapter says
+  const std::string message(answer.message());
+  if (std::exchange(last_error_[participant], message) == message || answer.ok()) return;
+  spdlog::warn("participant \"{}\" does not say what it holds under this coordinator's name: {}",
+               std::string(participant->name()), message);
 }
 
-bool Sweep::Quarantine(const std::string& participant, const std::vector<std::string>& foreign) {
-  if (foreign.empty()) {
-    shard_.quarantined_.erase(participant);
-  } else if (shard_.quarantined_.insert(participant).second) {
-    spdlog::error(
-        "participant \"{}\" holds {} of another decision log under the name of this coordinator, \"{}\": it takes no "
-        "new branches until one of the two has another name, or this one is started with --adopt",
-        participant, foreign.front(), shard_.log_.start().coordinator.name);
-  }
-  return !foreign.empty();
+// No shard has done anything at the participant in this epoch.
+void Sweep::CheckFirst(Participant* participant, const OwnWork& work) {
+  if (shard_.take_overs_.Has(participant)) return;
+  shard_.first_answer_(std::string(participant->name()), shard_.ForeignBeforeTakeOver(*participant, work));
 }
 
 void Sweep::Judge(Participant* participant, const OwnWork& work) {
   const LogStart& start = shard_.log_.start();
   const std::string name(participant->name());
-  if (!shard_.options_.adopt) {
-    const auto given_out = [&](const TxnId& txn) { return txn.sequence <= shard_.log_.last_sequence(); };
-    // Whose log is the right one is not for us to say: end nothing here.
-    if (Quarantine(name, ForeignWork(work, start, given_out))) return;
-  }
+  const auto given_out = [&](const TxnId& txn) { return txn.sequence <= shard_.log_.last_sequence(); };
+  // Whose log is the right one is not for us to say: end nothing here.
+  const std::vector<std::string> foreign = ForeignWork(work, start, name, shard_.options_.adopt, given_out);
+  shard_.NoteForeign(name, foreign);
+  if (!foreign.empty()) return;
   absl::flat_hash_set<std::string> seen_now;
   for (const InDoubtBranch& found : work.branches) {
     const TxnId& txn = found.branch.txn;
-    if (txn.coordinator != start.coordinator || txn.epoch > start.epoch) continue;
+    if (txn.coordinator != start.coordinator) continue;
     if (shard_.routing_.ShardOf(txn) != shard_.place_.index) continue;
     if (shard_.FindRunning(txn) || shard_.orphans_.contains(found.branch.ToGid())) continue;
     if (txn.epoch == start.epoch) {

@@ -24,33 +24,33 @@ class Sweep {
  public:
   explicit Sweep(Shard& shard);
 
-  // Starts sweeping: often at first, when the backends of the last process may still be ending, then at the interval.
-  // Once; further calls do nothing.
-  void Enable();
+  // Sweeps every participant, and goes on: often at first, when the backends of the last process may still be ending,
+  // then at the interval. Once.
+  void SweepAll();
 
-  // Sweeps a participant at once: it may hold what it held when it went away.
-  void ParticipantReturned(Participant* participant);
+  // Sweeps a participant now: it may hold what it held when it went away. One that is not taken over yet is asked, by
+  // the first shard for all, what it holds; nothing is ended there.
+  void SweepOne(Participant* participant);
 
  private:
-  void RunAll();
-  void Run(Participant* participant);
+  void NoteAnswer(const Participant* participant, const absl::Status& answer);
   void CheckFirst(Participant* participant, const OwnWork& work);
-  bool Quarantine(const std::string& participant, const std::vector<std::string>& foreign);
   void Judge(Participant* participant, const OwnWork& work);
   void End(Participant* participant, const InDoubtBranch& found);
 
   Shard& shard_;
-  bool enabled_ = false;
   absl::Duration next_delay_;
-  absl::flat_hash_set<Participant*> asked_again_;  // soon, for their first answer
+  absl::flat_hash_set<Participant*> asked_again_;                    // soon, for their first answer
+  absl::flat_hash_map<const Participant*, std::string> last_error_;  // of asking
   // Branches of this epoch that the last list held: what stands in two lists and is not running has really been left.
   absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> seen_before_;  // participant -> gids
 };
 
-// The names of what `work` holds that is not ours to judge: of another decision log under our name, or of a start
-// that `start` does not know: a later one, or one that had the same number. `may_be_ours` tells of the transactions of
-// this number which this start may have begun.
-std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start,
-                                     absl::FunctionRef<bool(const TxnId&)> may_be_ours);
+// The names of what a participant holds that is not ours to judge: of another decision log under our name, or of a
+// start on another copy of this one, which has taken the participant over in an epoch in which this log has not.
+// `may_be_ours` tells of this start's own epoch which transactions it may have begun. `adopt`: without what another log
+// has left, which stays to its operator.
+std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start, const std::string& participant,
+                                     bool adopt, absl::FunctionRef<bool(const TxnId&)> may_be_ours);
 
 }  // namespace assent

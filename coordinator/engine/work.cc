@@ -20,17 +20,7 @@ absl::Status Shard::CheckBranch(const std::string& participant, const std::strin
     return absl::NotFoundError(absl::StrCat("no participant is named \"", participant.substr(0, 80),
                                             "\"; the configuration names ", ParticipantNames()));
   }
-  if (quarantined_.contains(participant)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "participant \"", participant, "\" holds work of another decision log under the name of coordinator \"",
-        log_.start().coordinator.name, "\"; give one of the two another name, or start with --adopt"));
-  }
-  if (!runner_.HasTakenOver(found)) {
-    return absl::UnavailableError(
-        absl::StrCat("participant \"", participant,
-                     "\" has not been reached since this coordinator started: ", found->health().message));
-  }
-  return absl::OkStatus();
+  return take_overs_.CheckNewBranch(found);
 }
 
 absl::Status Shard::AddBranch(const TransactionPtr& transaction, const std::string& participant_name,
@@ -64,9 +54,6 @@ void Shard::Enlist(v1::EnlistRequest request, Answer<v1::EnlistResponse> answer)
       [this, &request](const TransactionPtr& transaction, Answer<v1::EnlistResponse> reply) {
         if (transaction->aborted) return reply(WithFailure(absl::StatusCode::kAborted, transaction->failure));
         if (transaction->state.phase != protocol::Phase::kActive) return reply(TooLateForWork(*transaction));
-        if (const absl::Status valid = CheckBranch(request.participant(), request.branch()); !valid.ok()) {
-          return reply(valid);
-        }
         for (const BranchRun& branch : transaction->branches) {
           if (branch.name != request.branch()) continue;
           if (branch.participant_name == request.participant()) {
@@ -77,6 +64,9 @@ void Shard::Enlist(v1::EnlistRequest request, Answer<v1::EnlistResponse> answer)
           }
           return reply(absl::InvalidArgumentError(absl::StrCat(
               "branch \"", branch.name, "\" is already enlisted, with participant \"", branch.participant_name, "\"")));
+        }
+        if (const absl::Status valid = CheckBranch(request.participant(), request.branch()); !valid.ok()) {
+          return reply(valid);
         }
         const absl::Status added = AddBranch(transaction, request.participant(), request.branch(), request.options());
         if (!added.ok()) return reply(added);

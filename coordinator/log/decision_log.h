@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,6 +22,12 @@ struct LogStart {
   std::uint32_t epoch = 0;                     // of this process: one more than that of the last, durable already
   std::uint64_t reserved_sequences = 0;        // every sequence of earlier epochs is at most this one
   std::vector<v1::DecisionRecord> unfinished;  // decided and not ended, in order of their sequences
+  // The epoch of the last process that took a participant over, by the participant's name (RecordTakeOver()).
+  absl::flat_hash_map<std::string, std::uint32_t> taken_over;
+
+  // The last epoch of which this log can have work at a participant. One that the log has no record of may have had
+  // another name: it goes by the others.
+  std::uint32_t LastTakeOverOf(const std::string& participant) const;
 };
 
 // What became of a transaction, as far as the log knows.
@@ -53,6 +60,10 @@ class DecisionLog {
   // durable, after at most Options::end_sync_delay where no group comes. Without `done` it may stay unsynced for as
   // long as no group comes: the worst is that a later process finishes the transaction again.
   virtual void End(const TxnId& txn, Done done) = 0;
+
+  // Records that from this process on, which is of `epoch`, work of this log may stand at a participant; synced, then
+  // `done`. A start that was refused leaves no such record: what stands there of its number is another log's.
+  virtual void RecordTakeOver(const std::string& participant, std::uint32_t epoch, Done done) = 0;
 
   // Records a branch that did not follow its decision; synced, then `done`.
   virtual void RecordHeuristic(const v1::HeuristicRecord& heuristic, Done done) = 0;

@@ -29,6 +29,7 @@ inline constexpr std::string_view kReservedKey = "reserved_sequences";
 inline constexpr std::string_view kForgottenBeforeKey = "forgotten_before";
 inline constexpr std::string_view kRequestsForgottenBeforeKey = "requests_forgotten_before";
 inline constexpr std::string_view kGroupKey = "group";
+inline constexpr std::string_view kTakenOverPrefix = "taken_over/";  // the participant's name follows
 
 std::string EncodeUint64(std::uint64_t number);
 std::optional<std::uint64_t> DecodeUint64(std::string_view bytes);

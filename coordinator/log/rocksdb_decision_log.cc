@@ -25,6 +25,7 @@
 namespace assent {
 namespace {
 
+using log_format::DecodeUint64;
 using log_format::EncodeUint64;
 
 // What is found and made at the opening, in the order in which it has to be destroyed in reverse.
@@ -47,6 +48,7 @@ class RocksdbDecisionLog final : public DecisionLog {
   const LogStart& start() const override { return opened_.start; }
   void Decide(const v1::DecisionRecord& decision, Done done) override;
   void End(const TxnId& txn, Done done) override;
+  void RecordTakeOver(const std::string& participant, std::uint32_t epoch, Done done) override;
   void RecordHeuristic(const v1::HeuristicRecord& heuristic, Done done) override;
   std::uint64_t NextSequence() override;
   std::uint64_t last_sequence() const override { return last_sequence_; }
@@ -146,6 +148,16 @@ void RocksdbDecisionLog::End(const TxnId& txn, Done done) {
       urgency,
       [&](rocksdb::WriteBatch& batch) {
         batch.Delete(opened_.database->family(log_format::kActive), EncodeUint64(txn.sequence));
+      },
+      0, std::move(done));
+}
+
+void RocksdbDecisionLog::RecordTakeOver(const std::string& participant, std::uint32_t epoch, Done done) {
+  committer_->Append(
+      GroupCommitter::Urgency::kNow,
+      [&](rocksdb::WriteBatch& batch) {
+        batch.Put(opened_.database->family(log_format::kMeta),
+                  absl::StrCat(std::string(log_format::kTakenOverPrefix), participant), EncodeUint64(epoch));
       },
       0, std::move(done));
 }
@@ -321,6 +333,19 @@ absl::StatusOr<std::vector<v1::DecisionRecord>> ReadUnfinished(const LogDatabase
   return unfinished;
 }
 
+absl::Status ReadTakenOver(const LogDatabase& database, LogStart& start) {
+  const std::unique_ptr<rocksdb::Iterator> meta = database.Scan(log_format::kMeta);
+  const std::string prefix(log_format::kTakenOverPrefix);
+  for (meta->Seek(prefix); meta->Valid() && meta->key().starts_with(prefix); meta->Next()) {
+    const std::optional<std::uint64_t> epoch = DecodeUint64(meta->value().ToStringView());
+    const std::string key = meta->key().ToString();
+    if (!epoch) return absl::DataLossError(absl::StrCat("the decision log's meta/", key, " is no number"));
+    start.taken_over[key.substr(prefix.size())] = static_cast<std::uint32_t>(*epoch);
+  }
+  if (!meta->status().ok()) return database.ToStatus(meta->status());
+  return absl::OkStatus();
+}
+
 // This process's first group: its epoch, and its first sequences.
 absl::Status WriteStart(const DecisionLogOptions& options, const LogFolder& folder, OpenedLog& opened) {
   const CoordinatorId& coordinator = folder.coordinator();
@@ -362,6 +387,7 @@ absl::Status ReadStart(OpenedLog& opened) {
     if (!read.ok()) return read;
   }
   opened.start.epoch = static_cast<std::uint32_t>(epoch) + 1;
+  if (absl::Status read = ReadTakenOver(database, opened.start); !read.ok()) return read;
   absl::StatusOr<std::vector<v1::DecisionRecord>> unfinished = ReadUnfinished(database);
   if (!unfinished.ok()) return unfinished.status();
   opened.start.unfinished = *std::move(unfinished);

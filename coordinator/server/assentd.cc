@@ -50,8 +50,8 @@ void DescribeFlags(CLI::App& app, CommandLine& line) {
   app.add_option("--address-file", line.address_file,
                  "Once serving, write the addresses there, one a line, with the ports that were bound");
   app.add_flag("--adopt", line.flags.adopt,
-               "Start although participants hold work of another decision log under this coordinator's name, and leave "
-               "that work alone");
+               "Start although participants hold work of another data folder under this coordinator's name, and leave "
+               "that work alone; not work of another copy of this one");
   app.add_flag("--check-config", line.check_config, "Read the configuration, say what is wrong with it, and end");
   app.add_flag("--print-default-config", line.print_default_config, "Print a file with every option, and end");
   app.add_flag("--print-options", line.print_options,
@@ -126,8 +126,12 @@ ExitCode Serve(const Config& config, const std::string& address_file) {
   auto engine = Engine::Start(config.EngineOptionsFor(std::thread::hardware_concurrency()), **log, SystemClock(),
                               ParticipantFactories(config.participants));
   if (!engine.ok()) return Refuse(kBadConfiguration, engine.status());
-  if (absl::Status identity = (*engine)->CheckIdentity(config.start_patience); !identity.ok()) {
-    return Refuse(kForeignWork, identity);
+  const auto is_told_to_stop = [&] {
+    const timespec now{};
+    return sigtimedwait(&stop_signals, nullptr, &now) > 0;
+  };
+  if (absl::Status identity = (*engine)->CheckIdentity(config.start_patience, is_told_to_stop); !identity.ok()) {
+    return Refuse(absl::IsCancelled(identity) ? kStopped : kForeignWork, identity);
   }
   auto server = Server::Start({.listen = config.listen,
                                .tls = config.tls,

@@ -53,15 +53,15 @@ std::string RequestIdOf(const raw::Bytes& bytes) {
   raw::Bytes readable(bytes);
   grpc::ProtoBufferReader reader(&readable);
   google::protobuf::io::CodedInputStream in(&reader);
+  std::string request_id;  // the last one counts
   while (const std::uint32_t tag = in.ReadTag()) {
     if (Format::GetTagFieldNumber(tag) != v1::SubmitRequest::kRequestIdFieldNumber) {
       if (!Format::SkipField(&in, tag)) return "";
       continue;
     }
-    std::string request_id;
-    return Format::ReadString(&in, &request_id) ? request_id : "";
+    if (!Format::ReadString(&in, &request_id)) return "";
   }
-  return "";
+  return request_id;
 }
 
 // Refuses a request. A Submit may be a repeat of one that was carried out under a wider bound: the engine knows.

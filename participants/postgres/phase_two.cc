@@ -201,7 +201,9 @@ void PhaseTwo::List(Participant::ListDone done) {
   const ServerIdentity server = attempt->connection->server();
   Send(attempt, kListPrepared, [this, server, done = std::move(done)](const Answer& answer) mutable {
     if (answer.kind != Answer::Kind::kDone) {
-      return done(absl::UnavailableError(absl::StrCat("participant \"", options_.name, "\": ", answer.error.message)));
+      const bool is_refused = answer.kind == Answer::Kind::kError;
+      return done(absl::Status(is_refused ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kUnavailable,
+                               absl::StrCat("participant \"", options_.name, "\": ", answer.error.message)));
     }
     OwnWork work;
     for (int row = 0; row < PQntuples(answer.result); ++row) {

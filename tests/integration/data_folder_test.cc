@@ -167,8 +167,10 @@ TEST_F(ForeignWorkTest, AnOldCopyOfTheFolderIsRefusedAndNoParticipantIsTouched) 
   PQfinish(locking);
 
   Assentd stale(Participants(), "", copy, right.coordinator());
-  const Refusal refused = stale.StartRefused();
-  EXPECT_EQ(refused.exit_code, kForeignWork) << refused.log;
+  for (int tries = 1; tries <= 3; ++tries) {  // as a service manager would
+    const Refusal refused = stale.StartRefused();
+    EXPECT_EQ(refused.exit_code, kForeignWork) << "try " << tries << ": " << refused.log;
+  }
   EXPECT_EQ(database_.Prepared().size(), 1u);
   EXPECT_FALSE(topic_.IsStable()) << "an id was fenced, and with it the transaction that the right folder may need";
 

@@ -95,7 +95,7 @@ TEST_F(OutageTest, AParticipantThatIsDownAtStartIsNamedAndTheOthersAreServed) {
   EXPECT_TRUE(caller.Submit(Order(2, {"orders-db", "stock-db"})).ok());
   const auto refused = caller.Submit(Order(1, {"orders-db", "events"}));
   EXPECT_EQ(refused.code(), StatusCode::UNAVAILABLE) << refused.message();
-  EXPECT_THAT(refused.message(), HasSubstr("\"events\" has not been reached since"));
+  EXPECT_THAT(refused.message(), HasSubstr("\"events\" has not said since"));
   ASSERT_TRUE(refused.failure.has_value());
   EXPECT_EQ(refused.failure->outcome(), v1::REFUSED);
   EXPECT_TRUE(refused.failure->retryable());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/engine/shard.h"
+#include "coordinator/engine/take_over_gate.h"
 #include "tests/coordinator/engine/fake_log.h"
 #include "tests/coordinator/engine/fake_participant.h"
 #include "tests/coordinator/engine/fake_scheduler.h"
@@ -20,7 +22,7 @@ inline const CoordinatorId kCoordinator{.name = "orders", .incarnation = 0x5f0ca
 struct CoordinatorUnderTest {
   explicit CoordinatorUnderTest(FakeStore& db_store, FakeStore& events_store, LogStart start = {kCoordinator, 1, 0, {}},
                                 EngineOptions engine_options = {}, Shard::Place place = {0, 1})
-      : options(engine_options), log(std::move(start)), routing(log.start(), place.count) {
+      : options(engine_options), log(WithTakeOvers(std::move(start))), routing(log.start(), place.count) {
     auto db_made = std::make_unique<FakeParticipant>("db", ParticipantKind::kDatabase, db_store);
     auto events_made = std::make_unique<FakeParticipant>("events", ParticipantKind::kBroker, events_store);
     db = db_made.get();
@@ -29,12 +31,31 @@ struct CoordinatorUnderTest {
     participants.push_back(std::move(db_made));
     participants.push_back(std::move(events_made));
     shard = std::make_unique<Shard>(options, place, routing, log, scheduler, scheduler, std::move(participants),
-                                    [this](const std::string& participant) { shard->TakeOver({participant}); });
+                                    [this](const std::string& participant, const Shard::ForeignNames& foreign) {
+                                      heard[participant] = foreign;
+                                      gate.Hear(participant, foreign);
+                                    });
+  }
+
+  // Earlier processes have worked with both participants, where the test says nothing else.
+  static LogStart WithTakeOvers(LogStart start) {
+    if (start.taken_over.empty()) start.taken_over = {{"db", start.epoch - 1}, {"events", start.epoch - 1}};
+    return start;
   }
 
   void Start() {
     shard->Start();
-    shard->TakeOver(/*checked=*/{});  // the fakes answer at once
+    TakeOver();  // the fakes have answered at once
+  }
+  void TakeOver() { gate.Open().IgnoreError(); }
+
+  // Names of what the participants hold that is not ours to judge.
+  std::vector<std::string> Foreign() const {
+    std::vector<std::string> foreign;
+    for (const auto& [participant, answer] : heard) {
+      if (answer.ok()) foreign.insert(foreign.end(), answer->begin(), answer->end());
+    }
+    return foreign;
   }
 
   // An answer, once it has come.
@@ -111,6 +132,8 @@ struct CoordinatorUnderTest {
   Routing routing;
   FakeParticipant* db;
   FakeParticipant* events;
+  std::map<std::string, Shard::ForeignNames> heard;
+  TakeOverGate gate{log, {"db", "events"}, [this](const std::function<void(Shard&)>& task) { task(*shard); }};
   std::unique_ptr<Shard> shard;
 };
 

@@ -50,7 +50,7 @@ class EngineTest : public testing::Test {
                                 {make("db", ParticipantKind::kDatabase), make("events", ParticipantKind::kBroker)});
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
-    identity_ = engine_->CheckIdentity(absl::Seconds(5));
+    identity_ = engine_->CheckIdentity(absl::Seconds(5), [] { return false; });
   }
 
   template <typename Response, typename Request>
@@ -76,7 +76,7 @@ class EngineTest : public testing::Test {
 };
 
 TEST_F(EngineTest, ManyThreadsSubmitAndEachTransactionCommitsOnce) {
-  ASSERT_TRUE(engine_->CheckIdentity(absl::Seconds(5)).ok());
+  ASSERT_TRUE(engine_->CheckIdentity(absl::Seconds(5), [] { return false; }).ok());
   std::mutex mutex;
   std::set<std::string> ids;
   std::vector<std::thread> threads;

@@ -14,12 +14,14 @@ namespace assent {
 // A decision log in memory. Writes wait until the test syncs them, as those of a disk do.
 class FakeLog final : public DecisionLog {
  public:
-  explicit FakeLog(LogStart start) : start_(std::move(start)), last_sequence_(start_.reserved_sequences) {}
+  explicit FakeLog(LogStart start)
+      : taken_over(start.taken_over), start_(std::move(start)), last_sequence_(start_.reserved_sequences) {}
 
   // What a later process would find. The next epoch.
   LogStart Reopened() const {
     LogStart next{
         .coordinator = start_.coordinator, .epoch = start_.epoch + 1, .reserved_sequences = last_sequence_ + 1000};
+    next.taken_over = taken_over;
     for (const auto& [sequence, record] : durable_) {
       if (record.outcome() == v1::COMMITTED && !ended_.contains(sequence)) next.unfinished.push_back(record);
     }
@@ -54,6 +56,12 @@ class FakeLog final : public DecisionLog {
       if (done) done();
     });
   }
+  void RecordTakeOver(const std::string& participant, std::uint32_t epoch, Done done) override {
+    Write([this, participant, epoch, done = std::move(done)]() mutable {
+      taken_over[participant] = epoch;
+      done();
+    });
+  }
   void RecordHeuristic(const v1::HeuristicRecord& heuristic, Done done) override {
     Write([this, heuristic, done = std::move(done)]() mutable {
       heuristics.push_back(heuristic);
@@ -86,6 +94,7 @@ class FakeLog final : public DecisionLog {
 
   std::vector<v1::HeuristicRecord> heuristics;
   bool decided_twice = false;
+  absl::flat_hash_map<std::string, std::uint32_t> taken_over;
   std::uint64_t forgotten = 0;
   absl::Time requests_forgotten = absl::InfinitePast();
 

@@ -184,13 +184,8 @@ TEST_F(RecoveryTest, WorkOfAStartThatTheLogDoesNotKnowIsForeign) {
     ASSERT_EQ(db.prepared.size(), 1u);
 
     CoordinatorUnderTest restored(db, events, {.coordinator = kCoordinator, .epoch = 2, .reserved_sequences = 1000});
-    restored.shard->Start();
-    std::vector<std::string> reported;
-    restored.shard->ListForeignWork([&](const std::string&, std::vector<std::string> foreign) {
-      reported.insert(reported.end(), foreign.begin(), foreign.end());
-    });
-    EXPECT_EQ(reported.size(), 1u) << "epoch " << their_epoch;
-    restored.shard->TakeOver({});
+    restored.Start();
+    EXPECT_EQ(restored.Foreign().size(), 1u) << "epoch " << their_epoch;
     restored.scheduler.Advance(absl::Seconds(60));
     EXPECT_EQ(db.prepared.size(), 1u) << "and is left alone";
   }
@@ -210,14 +205,14 @@ TEST_F(RecoveryTest, NothingIsDoneAtAParticipantBeforeItIsKnownToHoldNothingFore
   EXPECT_EQ(second.db->taken_over + second.events->taken_over, 0);
   EXPECT_EQ(second.db->Count("commit") + second.events->Count("commit"), 0);
 
-  second.shard->TakeOver({});
+  second.TakeOver();
   EXPECT_EQ(second.events->taken_over, 1);
   EXPECT_EQ(second.events->Count("commit"), 1);
   EXPECT_EQ(second.db->taken_over, 0);
   EXPECT_EQ(second.db->Count("commit"), 0);
   const auto refused = second.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
   EXPECT_EQ((*refused)->status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT((*refused)->status().message(), testing::HasSubstr("\"db\" has not been reached"));
+  EXPECT_THAT((*refused)->status().message(), testing::HasSubstr("\"db\" has not said"));
 
   second.db->is_away = false;
   second.db->available();
@@ -247,15 +242,105 @@ TEST_F(RecoveryTest, WorkOfThisEpochAtAParticipantThatThisStartNeverReachedIsFor
   EXPECT_EQ((*refused)->status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// Each start has a higher epoch than the one before, also one that was refused.
+TEST_F(RecoveryTest, AStartOnAnOldCopyIsRefusedAsOftenAsItIsTried) {
+  const LogStart copied{.coordinator = kCoordinator, .epoch = 2, .reserved_sequences = 1000};
+  CoordinatorUnderTest right(db_store, events_store, copied);
+  right.Start();
+  right.db->finish = {.kind = Finish::Kind::kRetry};
+  const std::string txn = right.BeginAndEnlistBoth();
+  ASSERT_TRUE((*right.Commit(txn, v1::DECIDED))->ok());
+  LogStart start = right.log.start();
+  for (int tries = 1; tries <= 3; ++tries) {
+    CoordinatorUnderTest copy(db_store, events_store, start);
+    copy.shard->Start();
+    copy.scheduler.Advance(absl::Minutes(1));
+    EXPECT_EQ(copy.Foreign().size(), 1u) << "try " << tries;
+    start = copy.log.Reopened();
+  }
+  EXPECT_EQ(db_store.prepared.size(), 1u);
+}
+
+TEST_F(RecoveryTest, ForeignWorkThatWasFoundLateIsForeignToTheNextStartToo) {
+  const BranchId theirs{TxnId{kCoordinator, 1, 0, 5}, "db"};
+  db_store.prepared[theirs.ToGid()] = theirs;
+  CoordinatorUnderTest t(db_store, events_store);
+  t.db->is_away = true;
+  t.Start();
+  t.db->is_away = false;
+  t.db->available();
+  t.scheduler.Advance(absl::Minutes(1));
+  ASSERT_EQ(t.db->taken_over, 0);
+  const auto next = Restart(t);
+  next->scheduler.Advance(absl::Minutes(1));
+  EXPECT_EQ(next->Foreign().size(), 1u);
+  EXPECT_EQ(db_store.prepared.size(), 1u);
+}
+
+TEST_F(RecoveryTest, AParticipantThatHasAnotherNameNowIsTakenOverAllTheSame) {
+  LogStart start{.coordinator = kCoordinator, .epoch = 5, .reserved_sequences = 1000};
+  start.taken_over = {{"orders-db", 4}, {"events", 4}};
+  const BranchId left{TxnId{kCoordinator, 4, 0, 5}, "db"};
+  db_store.prepared[left.ToGid()] = left;
+  CoordinatorUnderTest t(db_store, events_store, start);
+  t.Start();
+  t.scheduler.Advance(absl::Minutes(1));
+  EXPECT_TRUE(db_store.prepared.empty());
+}
+
+TEST_F(RecoveryTest, AdoptLeavesTheWorkOfAnotherLogAloneAndStillRefusesThatOfAnotherCopy) {
+  EngineOptions options;
+  options.adopt = true;
+  const BranchId of_another_log{TxnId{{"orders", 1}, 9, 0, 5}, "db"};
+  db_store.prepared[of_another_log.ToGid()] = of_another_log;
+  CoordinatorUnderTest t(db_store, events_store, {kCoordinator, 1, 0, {}}, options);
+  t.Start();
+  EXPECT_THAT(t.Foreign(), testing::IsEmpty());
+  EXPECT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("")))->ok());
+  const BranchId of_another_copy{TxnId{kCoordinator, 1, 0, 5}, "db"};
+  db_store.prepared[of_another_copy.ToGid()] = of_another_copy;
+  CoordinatorUnderTest copy(db_store, events_store, {kCoordinator, 1, 0, {}}, options);
+  copy.Start();
+  EXPECT_THAT(copy.Foreign(), ElementsAre(of_another_copy.ToGid()));
+  copy.scheduler.Advance(absl::Minutes(1));
+  EXPECT_EQ(db_store.prepared.size(), 2u);
+}
+
+TEST_F(RecoveryTest, EveryShardKnowsWhyAParticipantTakesNoBranches) {
+  CoordinatorUnderTest t(db_store, events_store, {kCoordinator, 1, 0, {}}, {}, Shard::Place{1, 2});
+  t.Start();
+  t.shard->TakeOver("db");
+  const auto submit = [&] { return (*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("")))->status(); };
+  t.shard->NoteSilence("events", "it may not list them");
+  EXPECT_EQ(submit().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(submit().message()), testing::HasSubstr("it may not list them"));
+  t.shard->NoteForeign("events", {"assent-orders-0000000000000001-0"});
+  EXPECT_EQ(submit().code(), absl::StatusCode::kFailedPrecondition);
+  t.shard->TakeOver("events");
+  EXPECT_TRUE(submit().ok());
+}
+
+TEST_F(RecoveryTest, AnotherShardSweepsAParticipantAsSoonAsItIsTakenOver) {
+  EngineOptions options;
+  options.sweep_interval = absl::Hours(1);
+  const BranchId left{TxnId{kCoordinator, 2, 0, 601}, "db"};  // routed to the second shard
+  db_store.prepared[left.ToGid()] = left;
+  CoordinatorUnderTest t(db_store, events_store, LogStart{kCoordinator, 3, 1000, {}}, options, Shard::Place{1, 2});
+  t.Start();
+  t.scheduler.Advance(absl::Minutes(50));
+  t.shard->TakeOver("db");
+  t.scheduler.Advance(absl::Seconds(1));
+  EXPECT_TRUE(db_store.prepared.empty());
+}
+
 // Of work of this epoch another shard cannot tell whether the first one has done it.
 TEST_F(RecoveryTest, TheFirstShardAloneSaysThatAParticipantMayBeTakenOver) {
   CoordinatorUnderTest second(db_store, events_store, {kCoordinator, 1, 0, {}}, {}, Shard::Place{1, 2});
-  second.shard->Start();
-  second.shard->TakeOver({});
+  second.Start();
   second.db->available();
   second.scheduler.Advance(absl::Minutes(1));
   EXPECT_EQ(second.db->taken_over, 0);
-  second.shard->TakeOver({"db"});
+  second.shard->TakeOver("db");
   EXPECT_EQ(second.db->taken_over, 1);
 }
 
@@ -272,13 +357,11 @@ TEST_F(RecoveryTest, AParticipantThatCouldNotSayWhatItHoldsIsAskedAgain) {
 TEST_F(RecoveryTest, AParticipantThatHoldsForeignWorkTakesNoNewBranches) {
   events_store.foreign = {"assent-orders-0000000000000001-0"};
   CoordinatorUnderTest t(db_store, events_store);
-  t.shard->Start();
-  std::vector<std::string> reported;
-  t.shard->ListForeignWork([&](const std::string&, std::vector<std::string> foreign) {
-    reported.insert(reported.end(), foreign.begin(), foreign.end());
-  });
-  EXPECT_THAT(reported, ElementsAre("assent-orders-0000000000000001-0"));
-  t.shard->TakeOver({});
+  t.events->is_away = true;  // else it would not have started
+  t.Start();
+  t.events->is_away = false;
+  t.events->available();
+  EXPECT_THAT(t.Foreign(), ElementsAre("assent-orders-0000000000000001-0"));
   const auto submit = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
   EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kFailedPrecondition);
 }

@@ -235,6 +235,10 @@ TEST_F(ShardTest, ARequestOlderThanWhatIsRememberedIsRefusedAndNotRun) {
   EXPECT_EQ((*submit)->status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(FailureOf((*submit)->status()).outcome(), v1::FORGOTTEN);
   EXPECT_EQ(t.db->Count("execute"), 0);
+  // Whatever else there is against it: an earlier configuration may have taken it.
+  request.mutable_timeout()->set_seconds(1'000'000);
+  const auto too_long = t.Call(&Shard::Submit, request);
+  EXPECT_EQ(FailureOf((*too_long)->status()).outcome(), v1::FORGOTTEN);
 }
 
 TEST_F(ShardTest, UnknownNamesAreNamedInTheError) {
@@ -389,6 +393,8 @@ TEST_F(ShardTest, ASubmitThatIsRefusedUnreadSaysNothingWasDoneOnlyWhereNothingIs
   EXPECT_EQ(outcome("r1"), v1::OUTCOME_UNSPECIFIED);
   EXPECT_EQ(outcome("r2"), v1::REFUSED);
   EXPECT_EQ(outcome(""), v1::REFUSED);
+  t.log.requests_forgotten = t.scheduler.Now() - absl::Hours(24);
+  EXPECT_EQ(outcome("r2"), v1::OUTCOME_UNSPECIFIED) << "it may have been carried out, and forgotten";
 }
 
 TEST_F(ShardTest, ATransactionTakesNoMoreOperationsThanItsBound) {

@@ -264,6 +264,24 @@ TEST_F(DecisionLogTest, HeuristicRecordsAreDurableBeforeTheirCompletion) {
   }
 }
 
+TEST_F(DecisionLogTest, TakeOversAreKnownToLaterProcessesAndStartsAloneAreNone) {
+  {
+    const auto log = Open();
+    EXPECT_EQ(log->start().LastTakeOverOf("orders-db"), 0u);
+    Completions durable;
+    log->RecordTakeOver("orders-db", log->start().epoch, durable.One());
+    log->RecordTakeOver("stock/db", 0, durable.One());
+    durable.WaitFor(2);
+  }
+  for (const std::uint32_t epoch : {2u, 3u}) {  // refused, both
+    const auto log = Open();
+    EXPECT_EQ(log->start().epoch, epoch);
+    EXPECT_EQ(log->start().LastTakeOverOf("orders-db"), 1u);
+    EXPECT_EQ(log->start().LastTakeOverOf("stock/db"), 0u);
+    EXPECT_EQ(log->start().LastTakeOverOf("a new name"), 1u);
+  }
+}
+
 TEST_F(DecisionLogTest, ManyThreadsWriteAndReadAtOnce) {
   options_.sequence_reservation = 100'000;
   constexpr int kThreads = 4;

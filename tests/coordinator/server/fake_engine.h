@@ -46,7 +46,7 @@ class FakeEngine final : public Engine {
   void DescribeTransaction(v1::DescribeTransactionRequest, Reply<v1::TransactionDescription> reply) override {
     Unimplemented(reply);
   }
-  absl::Status CheckIdentity(absl::Duration) override { return absl::OkStatus(); }
+  absl::Status CheckIdentity(absl::Duration, std::function<bool()>) override { return absl::OkStatus(); }
 
  private:
   template <typename Response>

@@ -1,0 +1,64 @@
+#include "coordinator/engine/take_over_gate.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace assent {
+
+TakeOverGate::TakeOverGate(DecisionLog& log, const std::vector<std::string>& participants, TellShards tell_shards)
+    : log_(log), tell_shards_(std::move(tell_shards)) {
+  for (const std::string& participant : participants) answers_[participant];
+}
+
+void TakeOverGate::Hear(const std::string& participant, const Shard::ForeignNames& foreign) {
+  answers_[participant] = foreign;
+  if (is_open_) Act(participant, foreign);
+}
+
+bool TakeOverGate::HasHeardAll() const {
+  return std::all_of(answers_.begin(), answers_.end(),
+                     [](const auto& answer) { return answer.second && answer.second->ok(); });
+}
+
+absl::Status TakeOverGate::Open() {
+  std::vector<std::string> foreign;
+  for (const auto& [participant, answer] : answers_) {
+    if (!answer || !answer->ok()) continue;
+    for (const std::string& id : **answer) foreign.push_back(absl::StrCat(id, " at \"", participant, "\""));
+  }
+  if (!foreign.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "another decision log works, or worked, under the name of this coordinator, \"", log_.start().coordinator.name,
+        "\": ", absl::StrJoin(foreign, ", "),
+        ". If two coordinators run, give one another name. If this data folder is an old copy, its transactions cannot "
+        "be "
+        "judged from it: bring the right folder back. If it is new, the same, or start with --adopt, which leaves them "
+        "alone for you to resolve"));
+  }
+  is_open_ = true;
+  for (const auto& [participant, answer] : answers_) {
+    // So that a start to come does not take one that is away now for one that had another name when it was taken over.
+    log_.RecordTakeOver(participant, log_.start().LastTakeOverOf(participant), [] {});
+    if (answer) Act(participant, *answer);
+  }
+  return absl::OkStatus();
+}
+
+void TakeOverGate::Act(const std::string& participant, const Shard::ForeignNames& foreign) {
+  if (!foreign.ok()) {
+    return tell_shards_([participant, why = std::string(foreign.status().message())](Shard& shard) {
+      shard.NoteSilence(participant, why);
+    });
+  }
+  if (!foreign->empty()) {
+    return tell_shards_([participant, names = *foreign](Shard& shard) { shard.NoteForeign(participant, names); });
+  }
+  log_.RecordTakeOver(participant, log_.start().epoch, [tell_shards = tell_shards_, participant] {
+    tell_shards([participant](Shard& shard) { shard.TakeOver(participant); });
+  });
+}
+
+}  // namespace assent

@@ -1,0 +1,15 @@
+#include "coordinator/log/decision_log.h"
+
+#include <algorithm>
+
+namespace assent {
+
+std::uint32_t LogStart::LastTakeOverOf(const std::string& participant) const {
+  if (const auto found = taken_over.find(participant); found != taken_over.end()) return found->second;
+  if (taken_over.empty()) return 0;
+  const auto last = std::max_element(taken_over.begin(), taken_over.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return last->second;
+}
+
+}  // namespace assent
