@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -11,10 +10,15 @@
 #include <vector>
 
 #include "base/failpoint.h"
+#include "tests/crash/rounds.h"
 #include "tests/integration/assentd_process.h"
 #include "tests/integration/load.h"
 
-namespace assent::integration {
+namespace assent {
+
+void PrintTo(Failpoint failpoint, std::ostream* out) { *out << Name(failpoint); }
+
+namespace integration {
 namespace {
 
 using Seconds = std::chrono::duration<double>;
@@ -22,11 +26,6 @@ using Seconds = std::chrono::duration<double>;
 constexpr int kClients = 16;
 constexpr int kRejectedEvery = 8;  // orders
 constexpr Seconds kMostToRecover{5};
-
-int Rounds() {
-  const char* const rounds = std::getenv("ASSENT_CRASH_ROUNDS");
-  return rounds == nullptr ? 1 : std::atoi(rounds);
-}
 
 // Those that a process reaches only once, when it starts: what they are about is what an earlier process has left.
 bool IsOfStart(Failpoint failpoint) {
@@ -104,4 +103,5 @@ INSTANTIATE_TEST_SUITE_P(AtEachFailpoint, CrashTest, testing::ValuesIn(AllFailpo
                          [](const auto& test) { return std::string(Name(test.param)); });
 
 }  // namespace
-}  // namespace assent::integration
+}  // namespace integration
+}  // namespace assent

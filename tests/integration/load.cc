@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "tests/integration/await.h"
@@ -14,6 +15,13 @@ namespace assent::integration {
 namespace {
 
 std::multiset<std::string> AsSet(const std::vector<std::string>& ids) { return {ids.begin(), ids.end()}; }
+
+// Of `all`, those that `some` does not have, or not as often.
+std::vector<std::string> LackingIn(const std::multiset<std::string>& some, const std::multiset<std::string>& all) {
+  std::vector<std::string> lacking;
+  std::set_difference(all.begin(), all.end(), some.begin(), some.end(), std::back_inserter(lacking));
+  return lacking;
+}
 
 // Back at work at once after a restart: a server that does nothing is killed for nothing.
 ClientOptions Impatient(const std::string& address) {
@@ -143,10 +151,11 @@ void Load::ExpectAgreement(const Stores& stores) const {
   const auto taken = AsSet(stores.stock.Column("SELECT id FROM taken"));
   std::multiset<std::string> published;
   for (const ReadRecord& record : stores.topic.ReadCommitted()) published.insert(record.key);
-  EXPECT_EQ(placed, taken);
-  EXPECT_EQ(placed, published);
-  EXPECT_TRUE(std::includes(placed.begin(), placed.end(), acknowledged_.begin(), acknowledged_.end()))
-      << "an acknowledged order is lost";
+  EXPECT_THAT(LackingIn(taken, placed), testing::IsEmpty()) << "placed, and not taken from the stock";
+  EXPECT_THAT(LackingIn(placed, taken), testing::IsEmpty()) << "taken from the stock, and not placed";
+  EXPECT_THAT(LackingIn(published, placed), testing::IsEmpty()) << "placed, and not published";
+  EXPECT_THAT(LackingIn(placed, published), testing::IsEmpty()) << "published, and not placed, or twice";
+  EXPECT_THAT(LackingIn(placed, acknowledged_), testing::IsEmpty()) << "acknowledged, and lost";
   for (const std::string& id : aborted_) EXPECT_FALSE(placed.contains(id)) << id << " was told to be aborted";
 }
 
