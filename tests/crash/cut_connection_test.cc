@@ -20,7 +20,8 @@ namespace {
 
 constexpr int kClients = 8;
 constexpr int kRejectedEvery = 4;  // orders
-constexpr std::size_t kOrdersAfterwards = 20;
+constexpr int kTimes = 4;
+constexpr std::size_t kOrdersAfterwards = 10;
 
 enum class Server { kPostgres, kKafka };
 
@@ -31,6 +32,8 @@ struct Message {
   std::string sql;
   std::int16_t api_key = -1;
 };
+
+void PrintTo(const Message& message, std::ostream* out) { *out << message.name; }
 
 const std::vector<Message>& Messages() {
   static const std::vector<Message> messages = {
@@ -98,15 +101,17 @@ TEST_P(CutConnectionTest, EverybodyAgreesAndNothingIsInDoubt) {
   const auto& [message, cut] = GetParam();
   world_->load.Resume();
   CuttingProxy& proxy = message.server == Server::kPostgres ? world_->postgres : world_->kafka;
-  proxy.CutNext(
-      [message = message](std::string_view request) {
-        if (message.server == Server::kKafka) return ApiKeyOf(request) == message.api_key;
-        return request.find(message.sql) != std::string_view::npos;
-      },
-      cut);
-  ASSERT_TRUE(Await([&] { return proxy.has_cut(); })) << "no such request came";
-  const std::size_t before = world_->load.acknowledged_so_far();
-  ASSERT_TRUE(Await([&] { return world_->load.acknowledged_so_far() >= before + kOrdersAfterwards; }));
+  const auto is_it = [message = message](std::string_view request) {
+    if (message.server == Server::kKafka) return ApiKeyOf(request) == message.api_key;
+    return request.find(message.sql) != std::string_view::npos;
+  };
+  // Of a Submit the work goes in the same round trip, and is lost too.
+  for (int times = 0; times < kTimes; ++times) {
+    proxy.CutNext(is_it, cut);
+    ASSERT_TRUE(Await([&] { return proxy.has_cut(); })) << "no such request came";
+    const std::size_t before = world_->load.acknowledged_so_far();
+    ASSERT_TRUE(Await([&] { return world_->load.acknowledged_so_far() >= before + kOrdersAfterwards; }));
+  }
   world_->load.Pause();
   world_->load.ExpectAgreement(world_->stores);
 }
