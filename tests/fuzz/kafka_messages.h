@@ -5,6 +5,7 @@
 #include "participants/kafka/wire/api.h"
 #include "participants/kafka/wire/cluster_messages.h"
 #include "participants/kafka/wire/produce_messages.h"
+#include "participants/kafka/wire/producer_messages.h"
 #include "participants/kafka/wire/security_messages.h"
 #include "participants/kafka/wire/transaction_messages.h"
 
@@ -34,6 +35,8 @@ bool VisitRequest(wire::ApiKey key, Visit visit) {
       return visit(wire::DescribeConfigsRequest()), true;
     case wire::ApiKey::kSaslAuthenticate:
       return visit(wire::SaslAuthenticateRequest()), true;
+    case wire::ApiKey::kDescribeProducers:
+      return visit(wire::DescribeProducersRequest()), true;
     case wire::ApiKey::kDescribeTransactions:
       return visit(wire::DescribeTransactionsRequest()), true;
     case wire::ApiKey::kListTransactions:

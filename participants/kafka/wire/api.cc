@@ -27,6 +27,8 @@ std::string_view Name(ApiKey key) {
       return "EndTxn";
     case ApiKey::kDescribeConfigs:
       return "DescribeConfigs";
+    case ApiKey::kDescribeProducers:
+      return "DescribeProducers";
     case ApiKey::kDescribeTransactions:
       return "DescribeTransactions";
     case ApiKey::kListTransactions:

@@ -22,6 +22,7 @@ enum class ApiKey : std::int16_t {
   kEndTxn = 26,
   kDescribeConfigs = 32,
   kSaslAuthenticate = 36,
+  kDescribeProducers = 61,
   kDescribeTransactions = 65,
   kListTransactions = 66,
 };

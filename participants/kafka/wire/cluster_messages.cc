@@ -86,7 +86,11 @@ ApiVersionsResponse ApiVersionsResponse::Decode(Decoder& in) {
 }
 
 void MetadataRequest::Encode(Encoder& out) const {
-  out.CompactArrayLength(topics.size());
+  if (all_topics) {
+    out.NullCompactArray();
+  } else {
+    out.CompactArrayLength(topics.size());
+  }
   for (const std::string& topic : topics) {
     out.Raw({kZeroUuid, 16});
     out.CompactString(topic);

@@ -75,6 +75,7 @@ struct MetadataRequest {
   using Response = MetadataResponse;
 
   std::vector<std::string> topics;  // none: only the brokers. Topics are never created by asking.
+  bool all_topics = false;          // that this client may see; `topics` is empty then
 
   std::size_t SizeHint() const { return 64 * topics.size(); }
   void Encode(Encoder& out) const;

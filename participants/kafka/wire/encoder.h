@@ -25,6 +25,7 @@ class Encoder {
   void CompactString(std::string_view text);
   void CompactNullableString(const std::optional<std::string>& text);
   void CompactArrayLength(std::size_t count) { UnsignedVarint(count + 1); }
+  void NullCompactArray() { UnsignedVarint(0); }
   void NoTaggedFields() { UnsignedVarint(0); }
 
   void Reserve(std::size_t bytes) { bytes_.reserve(bytes); }

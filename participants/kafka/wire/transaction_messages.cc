@@ -94,9 +94,11 @@ DescribeTransactionsResponse DescribeTransactionsResponse::Decode(Decoder& in) {
   in.Int64();  // start time
   response.producer_id = in.Int64();
   response.epoch = in.Int16();
-  for (std::size_t n = in.CompactArrayLength(3); n > 0 && in.ok(); --n) {
-    in.CompactString();
-    in.SkipCompactInt32Array();
+  constexpr std::size_t kLeastTopicBytes = 8;  // with one partition, as each has
+  for (std::size_t n = in.CompactArrayLength(kLeastTopicBytes); n > 0 && in.ok(); --n) {
+    DescribeTransactionsResponse::Topic& topic = response.topics.emplace_back();
+    topic.name = in.CompactString();
+    for (std::size_t p = in.CompactArrayLength(4); p > 0 && in.ok(); --p) topic.partitions.push_back(in.Int32());
     in.SkipTaggedFields();
   }
   in.SkipTaggedFields();
@@ -118,7 +120,7 @@ ListTransactionsResponse ListTransactionsResponse::Decode(Decoder& in) {
   for (std::size_t n = in.CompactArrayLength(11); n > 0 && in.ok(); --n) {
     ListTransactionsResponse::Transaction& transaction = response.transactions.emplace_back();
     transaction.transactional_id = in.CompactString();
-    in.Int64();  // producer id
+    transaction.producer_id = in.Int64();
     transaction.state = in.CompactString();
     in.SkipTaggedFields();
   }

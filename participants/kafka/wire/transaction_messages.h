@@ -93,9 +93,14 @@ struct EndTxnRequest {
 struct DescribeTransactionsResponse {
   std::int16_t error_code = 0;
   std::string transactional_id;
+  struct Topic {
+    std::string name;
+    std::vector<std::int32_t> partitions;
+  };
   std::string state;  // "Ongoing", "CompleteCommit", …
   std::int64_t producer_id = -1;
   std::int16_t epoch = -1;
+  std::vector<Topic> topics;  // of an open transaction, and while it is being ended those without a marker
 
   static DescribeTransactionsResponse Decode(Decoder& in);
 };
@@ -116,6 +121,7 @@ struct DescribeTransactionsRequest {
 struct ListTransactionsResponse {
   struct Transaction {
     std::string transactional_id;
+    std::int64_t producer_id = -1;
     std::string state;
   };
   std::int16_t error_code = 0;

@@ -120,7 +120,7 @@ std::string ApiVersions(std::int16_t transaction_version, std::int16_t least_pro
   const auto produce = static_cast<std::int16_t>(least_produce > 0 ? least_produce + 1 : is_v1 ? 11 : 12);
   const std::int16_t end_txn = is_v1 ? 4 : 5;
   const std::vector<std::pair<std::int16_t, std::int16_t>> apis = {
-      {0, produce}, {3, 12}, {10, 6}, {18, 4}, {22, 5}, {24, 5}, {26, end_txn}, {65, 0}, {66, 1}};
+      {0, produce}, {3, 12}, {10, 6}, {18, 4}, {22, 5}, {24, 5}, {26, end_txn}, {61, 0}, {65, 0}, {66, 1}};
   out.CompactArrayLength(apis.size());
   for (const auto& [key, most] : apis) {
     out.Int16(key);
@@ -165,6 +165,9 @@ void EncodeTopic(Encoder& out, const std::string& name, std::int16_t code, const
 std::string Metadata(const ScriptedBroker& broker, const std::string& body, std::int16_t code) {
   Decoder in(body);
   std::vector<std::string> names;
+  if (body[0] == 0) {  // all
+    for (const auto& [name, leaders] : broker.topics) names.push_back(name);
+  }
   for (std::size_t n = in.CompactArrayLength(1); n > 0; --n) {
     in.Raw(16);
     names.push_back(in.CompactString());
@@ -280,8 +283,44 @@ std::string DescribeTransactions(const ScriptedBroker& broker, const std::string
   out.Int64(0);
   out.Int64(broker.producer_id);
   out.Int16(broker.described_epoch);
-  out.CompactArrayLength(0);
+  out.CompactArrayLength(broker.described_partitions.size());  // a topic for each: allowed, and simple
+  for (const auto& [topic, partition] : broker.described_partitions) {
+    out.CompactString(topic);
+    out.CompactArrayLength(1);
+    out.Int32(partition);
+    out.NoTaggedFields();
+  }
   out.NoTaggedFields();
+  out.NoTaggedFields();
+  return std::move(out).Take();
+}
+
+std::string DescribeProducers(const ScriptedBroker& broker, const ScriptedBroker::Request& request, std::int16_t code) {
+  const auto asked = ReadDescribeProducers(request);
+  Encoder out;
+  out.Int32(0);
+  out.CompactArrayLength(asked.size());
+  for (const auto& [topic, partition] : asked) {
+    out.CompactString(topic);
+    out.CompactArrayLength(1);
+    out.Int32(partition);
+    out.Int16(code);
+    out.CompactNullableString(std::nullopt);
+    const auto open = broker.open_transactions.find({topic, partition});
+    const bool is_open = code == 0 && open != broker.open_transactions.end();
+    out.CompactArrayLength(is_open ? 1 : 0);
+    if (is_open) {
+      out.Int64(broker.producer_id);
+      out.Int32(open->second.epoch);
+      out.Int32(0);
+      out.Int64(0);
+      out.Int32(0);
+      out.Int64(open->second.from_offset);
+      out.NoTaggedFields();
+    }
+    out.NoTaggedFields();
+    out.NoTaggedFields();
+  }
   out.NoTaggedFields();
   return std::move(out).Take();
 }
@@ -318,7 +357,8 @@ std::string ListTransactions(const ScriptedBroker& broker, std::int16_t code) {
   for (const std::string& id : broker.listed) {
     out.CompactString(id);
     out.Int64(broker.producer_id);
-    out.CompactString("CompleteCommit");
+    const auto state = broker.listed_states.find(id);
+    out.CompactString(state == broker.listed_states.end() ? "CompleteCommit" : state->second);
     out.NoTaggedFields();
   }
   out.NoTaggedFields();
@@ -353,6 +393,8 @@ ScriptedBroker::Reply ScriptedBroker::Succeed(const Request& request, std::int16
       return {.bytes = ProducerIdAndEpoch(code, producer_id, static_cast<std::int16_t>(ReadEndTxn(request).epoch + 1))};
     case ApiKey::kProduce:
       return {.bytes = Produce(request, code)};
+    case ApiKey::kDescribeProducers:
+      return {.bytes = DescribeProducers(*this, request, code)};
     case ApiKey::kDescribeTransactions:
       return {.bytes = DescribeTransactions(*this, request.body, code)};
     case ApiKey::kDescribeConfigs:
@@ -396,6 +438,17 @@ SeenAddPartitions ReadAddPartitions(const ScriptedBroker::Request& request) {
     in.SkipTaggedFields();
   }
   return seen;
+}
+
+std::vector<std::pair<std::string, std::int32_t>> ReadDescribeProducers(const ScriptedBroker::Request& request) {
+  Decoder in(request.body);
+  std::vector<std::pair<std::string, std::int32_t>> partitions;
+  for (std::size_t topics = in.CompactArrayLength(1); topics > 0; --topics) {
+    const std::string topic = in.CompactString();
+    for (std::size_t n = in.CompactArrayLength(4); n > 0; --n) partitions.emplace_back(topic, in.Int32());
+    in.SkipTaggedFields();
+  }
+  return partitions;
 }
 
 SeenEndTxn ReadEndTxn(const ScriptedBroker::Request& request) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "participants/kafka/wire/api.h"
@@ -77,7 +78,15 @@ class ScriptedBroker {
   std::string described_state = "Ongoing";
   std::int16_t described_error = 0;
   std::int16_t described_epoch = 7;
-  std::vector<std::string> listed;  // transactional ids
+  std::vector<std::pair<std::string, std::int32_t>> described_partitions;
+  std::vector<std::string> listed;                   // transactional ids
+  std::map<std::string, std::string> listed_states;  // of those that are not in CompleteCommit
+  struct OpenTransaction {
+    std::int32_t epoch;
+    std::int64_t from_offset;
+  };
+  // Of the broker's one producer id, by topic and partition, as the partitions' leaders see them.
+  std::map<std::pair<std::string, std::int32_t>, OpenTransaction> open_transactions;
   std::int64_t producer_id = 4000;
 
  private:
@@ -119,6 +128,9 @@ struct SeenAddPartitions {
   std::map<std::string, std::vector<std::int32_t>> topics;
 };
 SeenAddPartitions ReadAddPartitions(const ScriptedBroker::Request& request);
+
+// The partitions that are asked about.
+std::vector<std::pair<std::string, std::int32_t>> ReadDescribeProducers(const ScriptedBroker::Request& request);
 
 struct SeenEndTxn {
   std::int16_t version = 0;
