@@ -89,8 +89,9 @@ Cluster::Cluster(const KafkaOptions& options, Security security, const Participa
 
 Cluster::~Cluster() = default;
 
-void Cluster::Start(std::function<void()> returned) {
+void Cluster::Start(std::function<void()> returned, std::function<void()> lost) {
   returned_ = std::move(returned);
+  lost_ = std::move(lost);
   StartBootstrap();
   RefreshByAge();
 }
@@ -98,7 +99,12 @@ void Cluster::Start(std::function<void()> returned) {
 // ---- Brokers --------------------------------------------------------------------------------------------------------
 
 std::unique_ptr<Broker> Cluster::MakeBroker(Address address, bool is_node) {
-  Broker::Events events{.up = [this, is_node] { BrokerUp(is_node); }, .down = [this] { BrokerDown(); }};
+  Broker::Events events{.up = [this, is_node] { BrokerUp(is_node); },
+                        .down =
+                            [this, is_node] {
+                              if (is_node) NodeLost();
+                              BrokerDown();
+                            }};
   // A bootstrap server is only asked who the brokers are.
   const int connections = is_node ? options_.connections_per_broker : 1;
   auto broker = std::make_unique<Broker>(context_.loop, options_, security_, client_id_, std::move(address),
@@ -114,7 +120,13 @@ void Cluster::StartBootstrap() {
   }
 }
 
+void Cluster::NodeLost() {
+  troubled_until_ = context_.clock.Monotonic() + options_.trouble_lasts;
+  lost_();
+}
+
 void Cluster::BrokerUp(bool is_node) {
+  if (is_node) troubled_until_ = context_.clock.Monotonic() + options_.trouble_lasts;
   std::vector<std::string> topics;
   for (const auto& [name, topic] : topics_) topics.push_back(name);
   // While it was away leaders and coordinators may have moved.

@@ -42,13 +42,17 @@ class Cluster {
   Cluster(const KafkaOptions& options, Security security, const ParticipantContext& context);
   ~Cluster();
 
-  // Connects. `returned` runs each time that a broker can be reached after it could not, the first time included.
-  void Start(std::function<void()> returned);
+  // Connects. `returned` runs each time that a broker can be reached after it could not, the first time included;
+  // `lost` each time that one cannot be.
+  void Start(std::function<void()> returned, std::function<void()> lost);
 
   bool is_up() const { return up_; }
   // Why it is not up, or what the cluster lacks for transactions; OK: nothing.
   absl::Status Check() const;
   std::string Describe() const;  // "2 of 3 brokers connected, transactions V2"
+
+  // A broker was lost or found a short while ago: Kafka may be losing markers (docs/adr/0011).
+  bool IsTroubled() const { return context_.clock.Monotonic() < troubled_until_; }
 
   // How the cluster's transactions are made: V2 (KIP-890) where every broker has it and the cluster's feature
   // transaction.version switches it on. As it was last known, while no broker can be reached.
@@ -96,6 +100,7 @@ class Cluster {
   std::unique_ptr<Broker> MakeBroker(Address address, bool is_node);
   void StartBootstrap();
   void BrokerUp(bool is_node);
+  void NodeLost();
   bool IsAnyNodeUp() const;
   void LearnTransactions();
   void BrokerDown();
@@ -111,6 +116,8 @@ class Cluster {
   const ParticipantContext context_;
   const std::string client_id_;
   std::function<void()> returned_;
+  std::function<void()> lost_;
+  absl::Duration troubled_until_;  // on the monotonic clock
   DelayedCalls delayed_calls_;
 
   std::vector<std::unique_ptr<Broker>> bootstrap_;

@@ -32,7 +32,9 @@ struct ErrorCode {
 namespace error {
 inline constexpr std::int16_t kNone = 0;
 inline constexpr std::int16_t kUnknownTopicOrPartition = 3;
+inline constexpr std::int16_t kLeaderNotAvailable = 5;
 inline constexpr std::int16_t kMessageTooLarge = 10;
+inline constexpr std::int16_t kNetworkException = 13;
 inline constexpr std::int16_t kInvalidTopic = 17;
 inline constexpr std::int16_t kRecordListTooLarge = 18;
 inline constexpr std::int16_t kInvalidTimestamp = 32;

@@ -33,6 +33,9 @@ struct KafkaOptions {
   // An id is used again only so long after its last transaction: meanwhile the broker writes the markers of that one,
   // and would hold up the next by 20 ms. Ids that must be used sooner are, once there are as many as may be.
   absl::Duration transactional_id_rest = absl::Milliseconds(20);
+  // For so long after a broker was lost or found a transaction's end is not believed before its markers were seen.
+  // Kafka may lose them until its controller has noticed that a broker was away: broker.session.timeout.ms, 9 s.
+  absl::Duration trouble_lasts = absl::Seconds(30);
   // transaction.timeout.ms. Where the broker's transaction.max.timeout.ms is lower, that is taken, and logged.
   absl::Duration transaction_timeout = absl::Milliseconds(2147483647);
 

@@ -9,8 +9,9 @@
 #include "participants/kafka/branch.h"
 #include "participants/kafka/cluster.h"
 #include "participants/kafka/error_codes.h"
+#include "participants/kafka/lost_markers.h"
+#include "participants/kafka/phase_two.h"
 #include "participants/kafka/token.h"
-#include "participants/kafka/transaction_end.h"
 #include "participants/kafka/transactional_ids.h"
 
 namespace assent::kafka {
@@ -42,7 +43,9 @@ class KafkaParticipant final : public Participant {
         partitioner_(*ParsePartitioner(options.partitioner)),
         context_(context),
         cluster_(options, std::move(security), context),
-        ids_(context, cluster_) {}
+        markers_(cluster_),
+        ids_(context, cluster_, markers_),
+        phase_two_(context_.coordinator, cluster_, markers_, ids_, [this](Branch& branch) { MarkEnded(branch); }) {}
 
   std::string_view name() const override { return options_.name; }
   ParticipantKind kind() const override { return ParticipantKind::kBroker; }
@@ -66,6 +69,8 @@ class KafkaParticipant final : public Participant {
   std::size_t ShareOf(std::size_t bound) const { return std::max<std::size_t>(1, bound / context_.shard_count); }
   absl::Duration Left(const Branch& branch) const { return branch.deadline - context_.clock.Now(); }
 
+  void BrokerLost();
+
   void RunOperations(const BranchPtr& branch, bool topics_are_looked_up);
   std::optional<BranchError> Buffer(Branch& branch, const v1::KafkaOperation& operation);
   void CompleteOperation(const BranchPtr& branch, std::optional<BranchError> error);
@@ -81,20 +86,18 @@ class KafkaParticipant final : public Participant {
   void CountBytes(Branch& branch, std::size_t bytes);
   void MarkEnded(Branch& branch);
 
-  void EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done);
   void AbortUnprepared(const BranchPtr& branch);
-  void AbortInDoubt(const BranchPtr& branch, FinishDone done);
   void ListOwnUntil(absl::Duration until, ListDone done);
 
   const KafkaOptions options_;
   const Partitioner partitioner_;
   const ParticipantContext context_;
   Cluster cluster_;
+  LostMarkers markers_;
   TransactionalIds ids_;
-  TransactionEnd::Repairs repairs_;
+  PhaseTwo phase_two_;
   absl::flat_hash_map<BranchId, BranchPtr> branches_;
   std::size_t open_branches_ = 0;
-  std::size_t repaired_branches_ = 0;
   std::size_t buffered_bytes_ = 0;
   std::uint64_t turn_ = 0;
 };
@@ -105,17 +108,28 @@ void KafkaParticipant::Start(std::vector<std::string> unfinished_tokens, std::fu
     if (const auto parsed = ParseToken(bytes, context_.coordinator); parsed.ok()) pinned.push_back(parsed->number);
   }
   ids_.Start(pinned);
-  cluster_.Start([this, on_available = std::move(on_available)] {
-    ids_.ClusterReturned();
-    on_available();
-  });
+  cluster_.Start(
+      [this, on_available = std::move(on_available)] {
+        ids_.ClusterReturned();
+        on_available();
+      },
+      [this] { BrokerLost(); });
+}
+
+void KafkaParticipant::BrokerLost() {
+  ids_.BrokerLost();
+  const auto branches = branches_;
+  for (const auto& [id, branch] : branches) phase_two_.HoldBack(branch);
 }
 
 ParticipantHealth KafkaParticipant::health() const {
   const absl::Status status = cluster_.Check();
   if (!status.ok()) return {.available = false, .message = std::string(status.message())};
   std::string message = absl::StrCat("Kafka, ", cluster_.Describe(), ", ", ids_.Describe());
-  if (repaired_branches_ > 0) absl::StrAppend(&message, ", ", repaired_branches_, " branches repaired");
+  if (phase_two_.repaired_branches() > 0) {
+    absl::StrAppend(&message, ", ", phase_two_.repaired_branches(), " branches repaired");
+  }
+  if (markers_.written_again() > 0) absl::StrAppend(&message, ", ", markers_.written_again(), " markers written again");
   return {.available = true, .message = std::move(message)};
 }
 
@@ -276,6 +290,12 @@ void KafkaParticipant::StartPrepare(const BranchPtr& branch) {
 
 void KafkaParticipant::FinishBatches(const BranchPtr& branch, const std::shared_ptr<BatchFinisher>& finisher) {
   if (branch->phase != BranchPhase::kPreparing) return ids_.Return(finisher->session());  // aborted meanwhile
+  if (markers_.IsDoubtful(finisher->session().number)) {
+    ids_.Return(finisher->session());
+    return VoteNo(branch,
+                  ErrorOf(absl::StatusCode::kUnavailable,
+                          "a broker was lost before the first record was sent: the transaction may be repeated"));
+  }
   if (finisher->FinishSome()) return Produce(branch, finisher->session(), finisher->Take());
   cluster_.delayed_calls().After(absl::ZeroDuration(), [this, branch, finisher] { FinishBatches(branch, finisher); });
 }
@@ -315,6 +335,7 @@ void KafkaParticipant::JudgeProduced(const BranchPtr& branch, Produced produced)
   switch (produced.kind) {
     case Produced::Kind::kAcknowledged:
       branch->phase = BranchPhase::kPrepared;
+      markers_.TakeDoubtful(branch->session->number);  // this one could begin: the last has all its markers
       return GiveVote(branch, {.kind = Vote::Kind::kYes, .token = branch->token.SerializeAsString()});
     case Produced::Kind::kUnknown:
       branch->phase = BranchPhase::kInDoubt;
@@ -328,6 +349,7 @@ void KafkaParticipant::JudgeProduced(const BranchPtr& branch, Produced produced)
       }
       // Nobody will ask about this transaction: fencing the id aborts it, and what of it may still arrive.
       if (produced.broker_was_asked) {
+        markers_.Remember(EndedAs(branch->token, branch->session->number, branch->token.epoch(), /*committed=*/false));
         ids_.ReturnUnclean(branch->session->number);
       } else {
         ids_.Return(*branch->session);
@@ -365,49 +387,32 @@ void KafkaParticipant::MarkEnded(Branch& branch) {
 
 // ---- Phase two ------------------------------------------------------------------------------------------------------
 
-void KafkaParticipant::EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done) {
-  auto parsed = ParseToken(token, context_.coordinator);
-  if (!parsed.ok()) {
-    return done({.kind = Finish::Kind::kHeuristic,
-                 .message = absl::StrCat("the branch cannot be finished: ", std::string(parsed.status().message()))});
-  }
-  TransactionEnd::Start(cluster_, repairs_, std::move(parsed->token), parsed->number, commit,
-                        [this, branch, commit, done = std::move(done)](Ended ended) mutable {
-                          if (branch && ended.finish.kind != Finish::Kind::kRetry) {
-                            MarkEnded(*branch);
-                            if (ended.next) branch->next = ended.next;
-                            if (ended.finish.kind == Finish::Kind::kDone) branch->committed = commit;
-                          }
-                          if (ended.finish.repaired) ++repaired_branches_;
-                          done(std::move(ended.finish));
-                        });
-}
-
 void KafkaParticipant::Commit(const BranchId& id, const std::string& token, FinishDone done) {
   const BranchPtr branch = Find(id);
   if (branch && branch->phase == BranchPhase::kEnded && branch->committed) return done({.kind = Finish::Kind::kDone});
-  EndByToken(branch, token, /*commit=*/true, std::move(done));
+  phase_two_.EndByToken(branch, token, /*commit=*/true, std::move(done));
 }
 
 void KafkaParticipant::Abort(const BranchId& id, const std::string& token, FinishDone done) {
   const BranchPtr branch = Find(id);
   if (!branch) {
     if (token.empty()) return done({.kind = Finish::Kind::kDone});
-    return EndByToken(nullptr, token, /*commit=*/false, std::move(done));
+    return phase_two_.EndByToken(nullptr, token, /*commit=*/false, std::move(done));
   }
   switch (branch->phase) {
     case BranchPhase::kOpen:
     case BranchPhase::kPreparing:
       AbortUnprepared(branch);
-      if (branch->phase == BranchPhase::kInDoubt) return AbortInDoubt(branch, std::move(done));
+      if (branch->phase == BranchPhase::kInDoubt) return phase_two_.AbortByFencing(branch, std::move(done));
       return done({.kind = Finish::Kind::kDone});
     case BranchPhase::kPrepared:
-      return EndByToken(branch, branch->token.SerializeAsString(), /*commit=*/false, std::move(done));
+      return phase_two_.EndByToken(branch, branch->token.SerializeAsString(), /*commit=*/false, std::move(done));
     case BranchPhase::kInDoubt:
-      return AbortInDoubt(branch, std::move(done));
+      return phase_two_.AbortByFencing(branch, std::move(done));
     case BranchPhase::kEnded:
       // A committed one cannot be aborted any more; the broker's answer says so to the caller.
-      if (branch->committed) return EndByToken(branch, branch->token.SerializeAsString(), false, std::move(done));
+      if (branch->committed)
+        return phase_two_.EndByToken(branch, branch->token.SerializeAsString(), false, std::move(done));
       return done({.kind = Finish::Kind::kDone});
   }
 }
@@ -421,25 +426,12 @@ void KafkaParticipant::AbortUnprepared(const BranchPtr& branch) {
   FailOperations(branch, error);
 }
 
-// Some of its records may still arrive, and would open the transaction again: only a new epoch rules that out.
-void KafkaParticipant::AbortInDoubt(const BranchPtr& branch, FinishDone done) {
-  ids_.FenceInUse(branch->session->number,
-                  [this, branch, done = std::move(done)](absl::StatusOr<ProducerSession> next) mutable {
-                    if (!next.ok()) {
-                      return done({.kind = Finish::Kind::kRetry, .message = std::string(next.status().message())});
-                    }
-                    MarkEnded(*branch);
-                    branch->next = *next;
-                    done({.kind = Finish::Kind::kDone});
-                  });
-}
-
 void KafkaParticipant::Forget(const BranchId& id, const std::string& token) {
   const BranchPtr branch = Find(id);
   if (!branch) {
     const auto parsed = ParseToken(token, context_.coordinator);
     if (!parsed.ok()) return;
-    repairs_.erase(parsed->number);
+    phase_two_.Forget(parsed->number);
     return ids_.Unpin(parsed->number);
   }
   if (branch->phase == BranchPhase::kOpen || branch->phase == BranchPhase::kPreparing) AbortUnprepared(branch);
@@ -447,7 +439,7 @@ void KafkaParticipant::Forget(const BranchId& id, const std::string& token) {
   if (branch->phase != BranchPhase::kEnded) return;
   branches_.erase(id);
   if (!branch->session) return;
-  repairs_.erase(branch->session->number);
+  phase_two_.Forget(branch->session->number);
   if (branch->next) {
     ids_.Return(*branch->next);
   } else {

@@ -75,7 +75,7 @@ void Production::AddPartitions() {
 
 // Sends what is due.
 void Production::Step() {
-  if (!done_) return;
+  if (!done_ || is_held_) return;
   if (partitions_left_ == 0) return End({.kind = Produced::Kind::kAcknowledged});
   std::map<Broker*, Group> groups;
   for (std::size_t i = 0; i < partitions_.size(); ++i) {
@@ -218,6 +218,11 @@ void Production::DeadlinePassed() {
   error.code = absl::StatusCode::kUnavailable;
   error.retryable = true;
   End({.kind = is_unknown ? Produced::Kind::kUnknown : Produced::Kind::kRefused, .error = std::move(error)});
+}
+
+void Production::Resume() {
+  is_held_ = false;
+  Step();
 }
 
 void Production::Cancel(BranchError why) {

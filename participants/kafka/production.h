@@ -46,6 +46,10 @@ class Production : public std::enable_shared_from_this<Production> {
   static std::shared_ptr<Production> Start(Cluster& cluster, v1::KafkaToken transaction,
                                            std::vector<PartitionBatches> records, absl::Duration patience, Done done);
 
+  // Sends nothing until Resume().
+  void Hold() { is_held_ = true; }
+  void Resume();
+
   // Ends it at once, as refused: what was sent may still arrive.
   void Cancel(BranchError why);
 
@@ -83,6 +87,7 @@ class Production : public std::enable_shared_from_this<Production> {
   BranchError last_error_;
   DelayedCalls::Handle deadline_call_;
   bool broker_was_asked_ = false;
+  bool is_held_ = false;
   Done done_;  // null: it has ended
 };
 

@@ -35,6 +35,7 @@ TransactionEnd::TransactionEnd(Cluster& cluster, Repairs& repairs, v1::KafkaToke
       commit_(commit),
       until_(cluster.clock().Monotonic() + cluster.options().finish_timeout),
       backoff_(cluster.options().first_backoff),
+      ended_epoch_(token_.epoch()),
       done_(std::move(done)) {}
 
 void TransactionEnd::EndTxn() {
@@ -91,7 +92,13 @@ void TransactionEnd::JudgeState(const std::string& why, const wire::DescribeTran
                                         " at epoch ", found.epoch, "; ", why);
   if (state == "Ongoing" && !IsAboveToken(found)) return EndTxnAgain(told);
   if (commit_) {
-    if (is_committed) return Finished(Finish::Kind::kDone);
+    if (is_committed) {
+      // An earlier process may have repaired it, under an epoch of its own.
+      const bool is_v2 = cluster_.transactions() == v1::KAFKA_TRANSACTION_V2;
+      if (found.producer_id == token_.producer_id() && IsAboveToken(found))
+        ended_epoch_ = found.epoch - (is_v2 ? 1 : 0);
+      return Finished(Finish::Kind::kDone);
+    }
     if (state == "CompleteAbort" || (state == "Ongoing" && IsOwnRepair(found))) return Repair(told, found);
     if (is_nothing) {
       return Finished(Finish::Kind::kHeuristic,
@@ -169,7 +176,7 @@ void TransactionEnd::Repair(const std::string& why, const wire::DescribeTransact
 void TransactionEnd::CommitRepaired(const v1::KafkaToken& again) {
   CoordinatorCall<wire::EndTxnRequest>::Start(
       cluster_, EndTxnOf(again, /*commit=*/true), {.patience = Left(), .concurrent_is_an_answer = true},
-      [self = shared_from_this()](Answer<wire::EndTxnResponse> answer) {
+      [self = shared_from_this(), again](Answer<wire::EndTxnResponse> answer) {
         // Whatever else it says: the next attempt finds the state, and in it how far this one came.
         if (answer.delivery != Delivery::kAnswered) return self->Finished(Finish::Kind::kRetry, answer.message);
         if (answer.response.error_code != error::kNone) {
@@ -180,12 +187,15 @@ void TransactionEnd::CommitRepaired(const v1::KafkaToken& again) {
                                        "\", which repeats a transaction that Kafka had aborted"))
                   .message);
         }
+        self->ended_epoch_ = again.epoch();
         self->Finished(Finish::Kind::kDone, "", /*repaired=*/true);
       });
 }
 
 void TransactionEnd::Finished(Finish::Kind kind, std::string message, bool repaired) {
-  done_({.finish = {.kind = kind, .message = std::move(message), .repaired = repaired}, .next = next_});
+  done_({.finish = {.kind = kind, .message = std::move(message), .repaired = repaired},
+         .epoch = ended_epoch_,
+         .next = next_});
 }
 
 }  // namespace assent::kafka

@@ -78,6 +78,12 @@ std::vector<std::uint32_t> TransactionalIdPool::TakeStale(absl::Duration now) {
   return stale;
 }
 
+bool TransactionalIdPool::TakeIdle(std::uint32_t number) {
+  if (std::erase_if(idle_, [&](const Idle& idle) { return idle.session.number == number; }) == 0) return false;
+  states_[number] = State::kFencing;
+  return true;
+}
+
 bool TransactionalIdPool::IsFencing(std::uint32_t number) const {
   const auto found = states_.find(number);
   return found != states_.end() && found->second == State::kFencing;

@@ -80,6 +80,9 @@ class TransactionalIdPool {
   // Idle ids that have been idle for too long; they are to be fenced now.
   std::vector<std::uint32_t> TakeStale(absl::Duration now);
 
+  // An idle id is to be fenced now: true where it is idle.
+  bool TakeIdle(std::uint32_t number);
+
   bool IsFencing(std::uint32_t number) const;
   std::size_t size() const { return states_.size(); }
   std::size_t idle() const { return idle_.size(); }

@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "participants/kafka/coordinator_call.h"
+#include "participants/kafka/left_behind.h"
 #include "participants/kafka/wire/transaction_messages.h"
 
 namespace assent::kafka {
@@ -32,9 +33,10 @@ TransactionalIdPool::Options PoolOptions(const KafkaOptions& options, const Part
 
 }  // namespace
 
-TransactionalIds::TransactionalIds(const ParticipantContext& context, Cluster& cluster)
+TransactionalIds::TransactionalIds(const ParticipantContext& context, Cluster& cluster, LostMarkers& markers)
     : context_(context),
       cluster_(cluster),
+      markers_(markers),
       pool_(PoolOptions(cluster.options(), context)),
       transaction_timeout_ms_(absl::ToInt64Milliseconds(cluster.options().transaction_timeout)) {}
 
@@ -45,6 +47,18 @@ void TransactionalIds::Start(const std::vector<std::uint32_t>& pinned) {
 void TransactionalIds::TakeOver() {
   has_taken_over_ = true;
   if (cluster_.is_up()) ClusterReturned();
+  // A broker that keeps ids and stays away must not hold up all others.
+  cluster_.delayed_calls().After(cluster_.options().finish_timeout, [this] {
+    if (std::exchange(may_fence_, true)) return;
+    if (cluster_.is_up()) {
+      spdlog::warn(
+          "participant \"{}\": not every broker has said which transactional ids it keeps; they are used from now on, "
+          "and "
+          "where Kafka has lost markers of an earlier process' transactions, that may not be found",
+          cluster_.options().name);
+    }
+    FenceNext();
+  });
 }
 
 void TransactionalIds::ClusterReturned() {
@@ -52,6 +66,12 @@ void TransactionalIds::ClusterReturned() {
   FenceNext();
   // Also when the cluster returns: a broker that was away may have kept ids that nobody else could tell.
   FenceLeftBehind();
+}
+
+void TransactionalIds::BrokerLost() {
+  for (const std::uint32_t number : markers_.DoubtAll()) {
+    if (pool_.TakeIdle(number)) Fence(number);
+  }
 }
 
 std::string TransactionalIds::IdOf(std::uint32_t number) const {
@@ -113,6 +133,7 @@ void TransactionalIds::GrowFor(std::size_t ids) {
 }
 
 void TransactionalIds::Return(const ProducerSession& next) {
+  if (markers_.IsDoubtful(next.number)) return ReturnUnclean(next.number);
   pool_.Return(next, context_.clock.Monotonic());
   Serve(/*hurry=*/false);
 }
@@ -136,9 +157,16 @@ void TransactionalIds::Fence(std::uint32_t number, bool somebody_waits) {
 }
 
 void TransactionalIds::FenceNext() {
-  while (!to_fence_.empty() && fencing_ < kMostFencingAtOnce && cluster_.is_up()) {
+  while (!to_fence_.empty() && fencing_ < kMostFencingAtOnce && cluster_.is_up() && may_fence_) {
     const std::uint32_t number = to_fence_.front();
     to_fence_.pop_front();
+    if (markers_.IsChecking(number)) {
+      markers_.Await(number, absl::InfiniteDuration(), [this, number](std::optional<Markers>) {
+        to_fence_.push_back(number);
+        FenceNext();
+      });
+      continue;
+    }
     ++fencing_;
     InitProducerId(
         number, cluster_.options().request_timeout, [this, number](Answer<wire::InitProducerIdResponse> answer) {
@@ -146,15 +174,30 @@ void TransactionalIds::FenceNext() {
           if (answer.delivery != Delivery::kAnswered || answer.response.error_code != error::kNone) {
             FenceAgain(number, answer);
           } else {
-            --pool_fencing_;
             last_failure_.clear();
-            pool_.Fenced({.number = number, .producer_id = answer.response.producer_id, .epoch = answer.response.epoch},
-                         context_.clock.Monotonic());
-            Serve(/*hurry=*/false);
+            Fenced({.number = number, .producer_id = answer.response.producer_id, .epoch = answer.response.epoch});
           }
           FenceNext();
         });
   }
+}
+
+// Fencing waits for the markers of what was open or ended under the id, which may have got lost all the same.
+void TransactionalIds::Fenced(const ProducerSession& session) {
+  auto last = markers_.TakeDoubtful(session.number);
+  if (!last) return GiveToPool(session);
+  markers_.Check(*std::move(last), [this, session](Markers markers) {
+    if (markers == Markers::kUnexplained) LetGo(session.number);
+    if (markers != Markers::kWrittenAgain) return GiveToPool(session);
+    to_fence_.push_back(session.number);
+    FenceNext();
+  });
+}
+
+void TransactionalIds::GiveToPool(const ProducerSession& session) {
+  --pool_fencing_;
+  pool_.Fenced(session, context_.clock.Monotonic());
+  Serve(/*hurry=*/false);
 }
 
 void TransactionalIds::FenceAgain(std::uint32_t number, const Answer<wire::InitProducerIdResponse>& answer) {
@@ -242,7 +285,7 @@ void TransactionalIds::LowerTimeout(std::int64_t refused_ms, absl::AnyInvocable<
 
 void TransactionalIds::ListAll(Listed done) {
   struct Listing {
-    std::vector<std::string> ids;
+    Transactions found;
     std::size_t outstanding = 0;
     absl::Status status;
     Listed done;
@@ -261,51 +304,68 @@ void TransactionalIds::ListAll(Listed done) {
         listing->status = absl::UnavailableError(ErrorOfCode(answer.response.error_code, "ListTransactions").message);
       }
       for (auto& found : answer.response.transactions) {
-        if (found.state != "Dead") listing->ids.push_back(std::move(found.transactional_id));
+        if (found.state != "Dead") listing->found.push_back(std::move(found));
       }
       if (--listing->outstanding > 0) return;
       // A broker that is away may have left the cluster: who asks again asks those that are in it then.
       if (!listing->status.ok()) return cluster->Refresh({}, [listing] { listing->done(listing->status); });
-      listing->done(std::move(listing->ids));
+      listing->done(std::move(listing->found));
     });
   }
 }
 
 void TransactionalIds::FenceLeftBehind() {
   if (std::exchange(listing_left_behind_, true)) return;
-  ListAll([this](absl::StatusOr<std::vector<std::string>> ids) {
+  ListAll([this](absl::StatusOr<Transactions> listed) {
     listing_left_behind_ = false;
-    if (!ids.ok()) {
-      cluster_.delayed_calls().After(kPauseAfterFailure, [this] {
-        if (cluster_.is_up()) FenceLeftBehind();
-      });
-      return;
-    }
-    std::size_t found = 0;
-    for (const std::string& text : *ids) {
-      const auto id = ParseTransactionalId(text);
-      if (!id || id->coordinator != context_.coordinator || !pool_.Adopt(id->number)) continue;
-      ++found;
-      Fence(id->number);
-    }
-    if (found > 0) {
-      spdlog::info("participant \"{}\": fencing {} transactional ids that no transaction needs",
-                   cluster_.options().name, found);
-    }
-    const std::size_t wanted = std::min(kFirstIds, pool_.most());
-    if (pool_.size() < wanted) GrowFor(wanted - pool_.size());
+    if (listed.ok()) return FenceListed(*listed);
+    cluster_.delayed_calls().After(kPauseAfterFailure, [this] {
+      if (cluster_.is_up()) FenceLeftBehind();
+    });
   });
 }
 
-void TransactionalIds::ListForeign(Listed done) {
-  ListAll([this, done = std::move(done)](absl::StatusOr<std::vector<std::string>> ids) mutable {
-    if (!ids.ok()) return done(ids.status());
+void TransactionalIds::FenceListed(const Transactions& listed) {
+  std::vector<LeftBehindId> used;
+  std::size_t found = 0;
+  for (const auto& transaction : listed) {
+    const auto id = ParseTransactionalId(transaction.transactional_id);
+    if (!id || id->coordinator != context_.coordinator || !pool_.Adopt(id->number)) continue;
+    ++found;
+    if (transaction.state == "Empty") {
+      Fence(id->number);
+    } else {
+      used.push_back({.number = id->number,
+                      .transactional_id = transaction.transactional_id,
+                      .producer_id = transaction.producer_id,
+                      .state = transaction.state});
+    }
+  }
+  if (found > 0) {
+    spdlog::info("participant \"{}\": fencing {} transactional ids that no transaction needs", cluster_.options().name,
+                 found);
+  }
+  if (!used.empty()) {
+    LeftBehind::Start(cluster_, markers_, std::move(used), [this](std::uint32_t number, Markers markers) {
+      if (markers == Markers::kUnexplained) LetGo(number);
+      Fence(number);
+    });
+  }
+  may_fence_ = true;
+  FenceNext();
+  const std::size_t wanted = std::min(kFirstIds, pool_.most());
+  if (pool_.size() < wanted) GrowFor(wanted - pool_.size());
+}
+
+void TransactionalIds::ListForeign(absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done) {
+  ListAll([this, done = std::move(done)](absl::StatusOr<Transactions> listed) mutable {
+    if (!listed.ok()) return done(listed.status());
     std::vector<std::string> foreign;
-    for (std::string& text : *ids) {
-      const auto id = ParseTransactionalId(text);
+    for (auto& transaction : *listed) {
+      const auto id = ParseTransactionalId(transaction.transactional_id);
       const bool is_foreign =
           id && id->coordinator.name == context_.coordinator.name && id->coordinator != context_.coordinator;
-      if (is_foreign) foreign.push_back(std::move(text));
+      if (is_foreign) foreign.push_back(std::move(transaction.transactional_id));
     }
     done(std::move(foreign));
   });

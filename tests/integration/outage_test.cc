@@ -73,14 +73,6 @@ class OutageTest : public testing::Test {
     EXPECT_TRUE(Await([&] { return stores_->orders.Prepared().empty(); }));
   }
 
-  // At a moment when no transaction is being ended: Kafka may lose the markers of one that is (docs/adr/0009).
-  void KillIdleKafka(Load& load) const {
-    load.Pause();
-    EXPECT_TRUE(Await([&] { return stores_->topic.IsStable(); }));
-    servers_->Kill(ServerKind::kKafka);
-    load.Resume();
-  }
-
   static OwnServers* servers_;
   std::unique_ptr<Stores> stores_;
   std::unique_ptr<Assentd> assentd_;
@@ -171,11 +163,7 @@ TEST_F(OutageTest, AfterCrashesOfTheParticipantsUnderLoadEverybodyAgrees) {
     // A random moment is the point here; no condition is waited for.
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % kLongestLifeMs));
     const ServerKind kind = i % 2 == 0 ? ServerKind::kPostgres : ServerKind::kKafka;
-    if (kind == ServerKind::kKafka) {
-      KillIdleKafka(load);
-    } else {
-      servers_->Kill(kind);
-    }
+    servers_->Kill(kind);
     servers_->Start(kind);
     const std::size_t before = load.acknowledged_so_far();
     const auto back = std::chrono::steady_clock::now();

@@ -26,9 +26,16 @@ class Load {
       : process_(process), topic_(std::move(topic)), fates_(fates) {}
 
   void Start() {
+    stopping_ = false;
     for (int i = 0; i < kInFlight; ++i) Next();
   }
   void Stop() { stopping_ = true; }
+  // Commits what an earlier process has decided.
+  void Resume(const std::string& value, const std::string& token) {
+    ++running_;
+    unfinished_tokens[value] = token;
+    Finish(process_.NewBranch(), value, token, /*commit=*/true);
+  }
   int running() const { return running_; }
   int committed() const { return committed_; }
 

@@ -144,6 +144,18 @@ TEST_F(TransactionalIdPoolTest, ABurntIdIsLetGoAndNeverGivenOutAgain) {
   EXPECT_EQ(pool.Grow(), 2u);
 }
 
+TEST_F(TransactionalIdPoolTest, OnlyAnIdleIdIsTakenToBeFencedAgain) {
+  auto pool = APool(2);
+  Fill(pool, 2);
+  const auto in_use = *pool.Take(now_);
+  EXPECT_FALSE(pool.TakeIdle(in_use.number));
+  const std::uint32_t idle = 1 - in_use.number;
+  EXPECT_TRUE(pool.TakeIdle(idle));
+  EXPECT_TRUE(pool.IsFencing(idle));
+  EXPECT_FALSE(pool.TakeIdle(idle)) << "once";
+  EXPECT_FALSE(pool.Take(now_));
+}
+
 TEST_F(TransactionalIdPoolTest, AnIdIdleForTooLongIsFencedAgain) {
   auto pool = APool(2);
   Fill(pool, 2);

@@ -1,0 +1,108 @@
+#include "participants/kafka/phase_two.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "participants/kafka/token.h"
+
+namespace assent::kafka {
+
+PhaseTwo::PhaseTwo(const CoordinatorId& coordinator, Cluster& cluster, LostMarkers& markers, TransactionalIds& ids,
+                   std::function<void(Branch&)> ended)
+    : coordinator_(coordinator), cluster_(cluster), markers_(markers), ids_(ids), ended_(std::move(ended)) {}
+
+void PhaseTwo::EndByToken(const BranchPtr& branch, const std::string& token, bool commit, FinishDone done) {
+  auto parsed = ParseToken(token, coordinator_);
+  if (!parsed.ok()) {
+    return done({.kind = Finish::Kind::kHeuristic,
+                 .message = absl::StrCat("the branch cannot be finished: ", std::string(parsed.status().message()))});
+  }
+  const std::uint32_t number = parsed->number;
+  if (branch && branch->awaits_markers) return AwaitMarkers(number, *branch->awaits_markers, std::move(done));
+  if (!branch && markers_.IsChecking(number)) {
+    return AwaitMarkers(number, {.kind = Finish::Kind::kDone}, std::move(done));
+  }
+  EndedTransaction transaction = EndedAs(parsed->token, number, parsed->token.epoch(), commit);
+  TransactionEnd::Start(
+      cluster_, repairs_, std::move(parsed->token), number, commit,
+      [this, branch, transaction = std::move(transaction), done = std::move(done)](Ended ended) mutable {
+        if (ended.finish.repaired) ++repaired_branches_;
+        if (ended.finish.kind == Finish::Kind::kRetry) return done(std::move(ended.finish));
+        if (branch && ended.next) branch->next = ended.next;
+        if (ended.finish.kind == Finish::Kind::kHeuristic) {
+          if (branch) ended_(*branch);
+          return done(std::move(ended.finish));
+        }
+        transaction.epoch = ended.epoch;
+        CheckMarkers(branch, std::move(transaction), std::move(ended.finish), std::move(done));
+      });
+}
+
+// Ends a branch whose transaction has ended: at once in quiet times, else when its markers have been seen.
+void PhaseTwo::CheckMarkers(const BranchPtr& branch, EndedTransaction transaction, Finish finish, FinishDone done) {
+  const std::uint32_t number = transaction.number;
+  auto settle = [this, branch, number, committed = *transaction.committed](Markers markers) {
+    if (markers == Markers::kUnexplained) ids_.LetGo(number);
+    if (!branch) return;
+    branch->awaits_markers.reset();
+    ended_(*branch);
+    branch->committed = committed;
+    if (markers == Markers::kWrittenAgain) branch->next.reset();
+  };
+  if (!cluster_.IsTroubled()) {
+    settle(Markers::kSeen);
+    markers_.Remember(std::move(transaction));
+    return done(std::move(finish));
+  }
+  if (branch) branch->awaits_markers = finish;
+  markers_.Check(std::move(transaction), std::move(settle));
+  if (!markers_.IsChecking(number)) return done(std::move(finish));
+  AwaitMarkers(number, std::move(finish), std::move(done));
+}
+
+void PhaseTwo::AwaitMarkers(std::uint32_t number, Finish finish, FinishDone done) {
+  markers_.Await(
+      number, cluster_.options().finish_timeout,
+      [this, number, finish = std::move(finish), done = std::move(done)](std::optional<Markers> markers) mutable {
+        if (markers) return done(std::move(finish));
+        done({.kind = Finish::Kind::kRetry,
+              .message = absl::StrCat("the transaction of transactional id \"", ids_.IdOf(number),
+                                      "\" has ended, but not every partition has its marker yet")});
+      });
+}
+
+void PhaseTwo::AbortByFencing(const BranchPtr& branch, FinishDone done) {
+  const std::uint32_t number = branch->session->number;
+  if (branch->awaits_markers) return AwaitMarkers(number, *branch->awaits_markers, std::move(done));
+  if (markers_.IsChecking(number)) {
+    return done({.kind = Finish::Kind::kRetry,
+                 .message = absl::StrCat("the last transaction of transactional id \"", ids_.IdOf(number),
+                                         "\" does not have all its markers yet")});
+  }
+  ids_.FenceInUse(number, [this, branch, number, done = std::move(done)](absl::StatusOr<ProducerSession> next) mutable {
+    if (!next.ok()) return done({.kind = Finish::Kind::kRetry, .message = std::string(next.status().message())});
+    branch->next = *next;
+    CheckMarkers(branch, EndedAs(branch->token, number, branch->token.epoch(), /*committed=*/false),
+                 {.kind = Finish::Kind::kDone}, std::move(done));
+  });
+}
+
+void PhaseTwo::HoldBack(const BranchPtr& branch) {
+  const auto production = branch->production.lock();
+  if (!production || !branch->session) return;
+  const std::uint32_t number = branch->session->number;
+  auto last = markers_.TakeDoubtful(number);
+  if (!last) return;
+  last->has_successor = true;
+  production->Hold();
+  markers_.Check(*std::move(last), [this, production, number](Markers markers) {
+    if (markers == Markers::kUnexplained) ids_.LetGo(number);
+    if (markers != Markers::kWrittenAgain) return production->Resume();
+    production->Cancel({.code = absl::StatusCode::kUnavailable,
+                        .message = absl::StrCat("Kafka had lost markers of the last transaction of transactional id \"",
+                                                ids_.IdOf(number), "\", which is to be fenced before its next one"),
+                        .retryable = true});
+  });
+}
+
+}  // namespace assent::kafka

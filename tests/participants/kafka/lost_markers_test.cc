@@ -1,0 +1,415 @@
+// Markers that Kafka does not write, or writes late, against a scripted broker.
+#include "participants/kafka/error_codes.h"
+#include "tests/participants/kafka/scripted_test.h"
+
+namespace assent::kafka {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+using wire::ApiKey;
+
+class LostMarkersTest : public ScriptedTest {
+ protected:
+  // A branch of both partitions of the topic, prepared.
+  BranchId PreparedInBoth(Vote& vote) {
+    v1::KafkaRecord first = ARecord("t", "a");
+    first.set_partition(0);
+    v1::KafkaRecord second = ARecord("t", "b");
+    second.set_partition(1);
+    const BranchId branch = participant_->Open();
+    EXPECT_TRUE(participant_->Execute(branch, AnOperation({first, second})).ok);
+    vote = participant_->Prepare(branch);
+    EXPECT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+    return branch;
+  }
+
+  // The branch's transaction stays open in the second partition, and its coordinator says this of it.
+  void Hang(const Vote& vote, const std::string& state, int epochs_later = 1) {
+    const auto epoch = static_cast<std::int16_t>(TokenOf(vote.token).epoch());
+    broker_->open_transactions[{"t", 1}] = {.epoch = epoch, .from_offset = 5};
+    broker_->described_state = state;
+    broker_->described_epoch = static_cast<std::int16_t>(epoch + epochs_later);
+  }
+  void MarkerArrives() { broker_->open_transactions.clear(); }
+  // The leader writes what a transaction of V1 that ends brings it.
+  void WriteWhatIsEnded() {
+    broker_->Always(ApiKey::kEndTxn, [this](const auto& request) {
+      if (request.version < 5) MarkerArrives();
+      return broker_->Succeed(request);
+    });
+  }
+
+  Finish CommitAtLast(const BranchId& branch, const std::string& token) {
+    return FinishAtLast(branch, token, /*commit=*/true);
+  }
+  Finish FinishAtLast(const BranchId& branch, const std::string& token, bool commit) {
+    Finish finish;
+    EXPECT_TRUE(participant_->RunUntil([&] {
+      finish = commit ? participant_->Commit(branch, token) : participant_->Abort(branch, token);
+      return finish.kind != Finish::Kind::kRetry;
+    }));
+    return finish;
+  }
+
+  std::vector<SeenAddPartitions> Added() const {
+    std::vector<SeenAddPartitions> seen;
+    for (const auto& request : broker_->Requests(ApiKey::kAddPartitionsToTxn)) {
+      seen.push_back(ReadAddPartitions(request));
+    }
+    return seen;
+  }
+  // Of transactions V1.
+  std::vector<SeenEndTxn> EndedAgain() const {
+    std::vector<SeenEndTxn> again = EndTxns();
+    std::erase_if(again, [](const SeenEndTxn& end) { return end.version >= 5; });
+    return again;
+  }
+  std::string Health() { return (*participant_)->health().message; }
+};
+
+// ---- When a branch ends ----
+
+TEST_F(LostMarkersTest, WhereEachPartitionHasItsMarkerNothingElseIsAsked) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  ASSERT_EQ(broker_->Count(ApiKey::kDescribeProducers), 1u);
+  EXPECT_THAT(ReadDescribeProducers(broker_->Requests(ApiKey::kDescribeProducers)[0]),
+              ElementsAre(Pair("t", 0), Pair("t", 1)));
+  EXPECT_EQ(broker_->Count(ApiKey::kDescribeTransactions), 0u);
+  EXPECT_TRUE(Added().empty());
+}
+
+TEST_F(LostMarkersTest, InQuietTimesNobodyLooks) {
+  options_.trouble_lasts = absl::ZeroDuration();
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  Hang(vote, "PrepareCommit");
+  EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(broker_->Count(ApiKey::kDescribeProducers), 0u);
+}
+
+TEST_F(LostMarkersTest, AMarkerThatComesLateIsWaitedFor) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  Hang(vote, "PrepareCommit");
+  const Finish early = participant_->Commit(branch, vote.token);
+  EXPECT_EQ(early.kind, Finish::Kind::kRetry);
+  EXPECT_THAT(early.message, HasSubstr("not every partition has its marker"));
+  EXPECT_GE(broker_->Count(ApiKey::kDescribeTransactions), 1u);
+  const std::size_t ended = EndTxns().size();
+  MarkerArrives();
+  EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(EndTxns().size(), ended) << "it is only waited for";
+  EXPECT_TRUE(Added().empty());
+}
+
+TEST_F(LostMarkersTest, AMarkerThatComesBetweenTheLooksIsNotWrittenAgain) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  Hang(vote, "CompleteCommit");
+  broker_->Always(ApiKey::kDescribeTransactions, [this](const auto& request) {
+    MarkerArrives();
+    return broker_->Succeed(request);
+  });
+  EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(broker_->Count(ApiKey::kDescribeTransactions), 1u);
+  EXPECT_TRUE(Added().empty());
+}
+
+TEST_F(LostMarkersTest, ALostOneIsWrittenByASecondTransactionWithTheSameDecision) {
+  for (const bool commit : {true, false}) {
+    Begin();
+    Vote vote;
+    const BranchId branch = PreparedInBoth(vote);
+    Hang(vote, commit ? "CompleteCommit" : "CompleteAbort");
+    WriteWhatIsEnded();
+    const v1::KafkaToken token = TokenOf(vote.token);
+    const Finish finish = FinishAtLast(branch, vote.token, commit);
+    EXPECT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
+    ASSERT_EQ(Added().size(), 1u);
+    EXPECT_EQ(Added()[0].transactional_id, token.transactional_id());
+    EXPECT_EQ(Added()[0].producer_id, token.producer_id());
+    EXPECT_EQ(Added()[0].epoch, token.epoch() + 1) << "as the coordinator says";
+    EXPECT_THAT(Added()[0].topics, ElementsAre(Pair("t", ElementsAre(1))));
+    ASSERT_EQ(EndedAgain().size(), 1u);
+    EXPECT_EQ(EndedAgain()[0].commit, commit);
+    EXPECT_EQ(EndedAgain()[0].epoch, token.epoch() + 1);
+    EXPECT_THAT(Health(), HasSubstr("1 markers written again"));
+
+    const int fenced = Inits(token.transactional_id());
+    (*participant_)->Forget(branch, vote.token);
+    EXPECT_TRUE(participant_->RunUntil([&] { return Inits(token.transactional_id()) == fenced + 1; }))
+        << "a copy of that EndTxn may still be on its way";
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LostMarkersTest, ASecondTransactionWhoseOpeningGotNoAnswerIsEnded) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  Hang(vote, "CompleteCommit");
+  WriteWhatIsEnded();
+  broker_->Next(ApiKey::kAddPartitionsToTxn, [this](const auto& request) {
+    broker_->described_state = "Ongoing";
+    return broker_->Succeed(request, 48);
+  });
+  EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(EndedAgain().size(), 1u);
+}
+
+TEST_F(LostMarkersTest, WhatDoesNotFitIsLeftToAnOperatorAndItsIdIsNotUsedAgain) {
+  struct Case {
+    std::string what, state;
+    int epochs_later;
+    std::int32_t open_at;
+  };
+  for (const Case& unfit :
+       {Case{"the other decision", "CompleteAbort", 1, 0}, Case{"another transaction", "Ongoing", 1, 0},
+        Case{"an epoch before it", "CompleteCommit", -1, 0}, Case{"open at another epoch", "CompleteCommit", 1, 1}}) {
+    options_.max_transactional_ids = 1;
+    Make();
+    participant_->Start();
+    Vote vote;
+    const BranchId branch = PreparedInBoth(vote);
+    Hang(vote, unfit.state, unfit.epochs_later);
+    broker_->open_transactions[{"t", 1}].epoch += unfit.open_at;
+    EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone) << unfit.what;
+    EXPECT_TRUE(Added().empty()) << unfit.what;
+    (*participant_)->Forget(branch, vote.token);
+    Vote next;
+    Prepared(next);
+    EXPECT_NE(TokenOf(next.token).transactional_id(), TokenOf(vote.token).transactional_id()) << unfit.what;
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LostMarkersTest, EachErrorOfALeaderIsWaitedOutOrMeansThatNobodyMayLook) {
+  Begin();
+  for (const ErrorCode& entry : AllErrorCodes()) {
+    if (entry.meaning == ErrorMeaning::kDone) continue;
+    Vote vote;
+    const BranchId branch = PreparedInBoth(vote);
+    broker_->Next(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, entry.code));
+    const std::size_t before = broker_->Count(ApiKey::kDescribeProducers);
+    EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone) << entry.name;
+    const bool may_repeat = entry.meaning == ErrorMeaning::kRetry || entry.meaning == ErrorMeaning::kUnknown;
+    EXPECT_EQ(broker_->Count(ApiKey::kDescribeProducers), before + (may_repeat ? 2 : 1)) << entry.name;
+    (*participant_)->Forget(branch, vote.token);
+  }
+}
+
+TEST_F(LostMarkersTest, ALookWithoutAnAnswerIsRepeated) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  broker_->Next(ApiKey::kDescribeProducers, [](const auto&) { return ScriptedBroker::HangUp(); });
+  EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+}
+
+TEST_F(LostMarkersTest, ATopicThatIsGoneNeedsNone) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  broker_->topics.clear();
+  broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, 3));
+  EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_TRUE(Added().empty());
+}
+
+// ---- When a broker is lost ----
+
+TEST_F(LostMarkersTest, WhatEndedBeforeABrokerWasLostIsLookedAtBeforeItsIdIsUsedAgain) {
+  options_.trouble_lasts = absl::ZeroDuration();
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  ASSERT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  (*participant_)->Forget(branch, vote.token);
+  ASSERT_EQ(broker_->Count(ApiKey::kDescribeProducers), 0u);
+  participant_->Destroy();
+
+  options_.trouble_lasts = absl::Milliseconds(500);
+  Begin();
+  RunFor(std::chrono::milliseconds(600));
+  const BranchId second = PreparedInBoth(vote);
+  ASSERT_EQ(participant_->Commit(second, vote.token).kind, Finish::Kind::kDone);
+  ASSERT_EQ(broker_->Count(ApiKey::kDescribeProducers), 0u) << "quiet again";
+  (*participant_)->Forget(second, vote.token);
+  const std::string id = TokenOf(vote.token).transactional_id();
+  const int fenced = Inits(id);
+
+  broker_->Stop();
+  ASSERT_TRUE(participant_->RunUntil([&] { return !(*participant_)->health().available; }));
+  Hang(vote, "Empty", 2);  // as fencing leaves it
+  WriteWhatIsEnded();
+  broker_->Restart();
+  EXPECT_TRUE(participant_->RunUntil([&] { return Inits(id) == fenced + 2; })) << "before the look, and after it";
+  ASSERT_EQ(EndedAgain().size(), 1u);
+  EXPECT_TRUE(EndedAgain()[0].commit);
+  EXPECT_EQ(EndedAgain()[0].epoch, broker_->described_epoch);
+}
+
+// An id that is used again at once, while the markers of its first transaction are on their way; then the broker dies.
+class SuccessorTest : public LostMarkersTest {
+ protected:
+  void LoseTheBroker() {
+    options_.max_transactional_ids = 1;
+    options_.trouble_lasts = absl::Milliseconds(300);
+    Make();
+    participant_->Start();
+    ASSERT_TRUE(participant_->RunUntil([&] { return participant_->times_available() > 0; }));
+    RunFor(std::chrono::milliseconds(400));
+    const BranchId branch = PreparedInBoth(first_);
+    ASSERT_EQ(participant_->Commit(branch, first_.token).kind, Finish::Kind::kDone);
+    (*participant_)->Forget(branch, first_.token);
+
+    broker_->Next(ApiKey::kProduce, [](const auto&) { return ScriptedBroker::Silence(); });
+    const BranchId next = participant_->Open();
+    ASSERT_TRUE(participant_->Execute(next, AnOperation({ARecord("t", "c")})).ok);
+    (*participant_)->Prepare(next, [this](Vote vote) { vote_ = std::move(vote); });
+    ASSERT_TRUE(participant_->RunUntil([&] { return broker_->Count(ApiKey::kProduce) == 2; }));
+    broker_->Stop();
+    ASSERT_TRUE(participant_->RunUntil([&] { return !(*participant_)->health().available; }));
+    WriteWhatIsEnded();
+  }
+
+  Vote first_;
+  std::optional<Vote> vote_;  // of the next branch
+};
+
+TEST_F(SuccessorTest, ItGoesOnWhenTheyAreThere) {
+  LoseTheBroker();
+  broker_->Restart();
+  ASSERT_TRUE(participant_->RunUntil([&] { return vote_.has_value(); }));
+  EXPECT_EQ(vote_->kind, Vote::Kind::kYes) << vote_->error.message;
+  EXPECT_TRUE(EndedAgain().empty());
+}
+
+TEST_F(SuccessorTest, ItGoesOnWhereItHadBegun) {
+  LoseTheBroker();
+  Hang(first_, "Ongoing");
+  broker_->open_transactions[{"t", 1}].epoch += 1;
+  broker_->Restart();
+  ASSERT_TRUE(participant_->RunUntil([&] { return vote_.has_value(); }));
+  EXPECT_EQ(vote_->kind, Vote::Kind::kYes) << vote_->error.message;
+  EXPECT_TRUE(EndedAgain().empty());
+}
+
+TEST_F(SuccessorTest, ItIsGivenUpWhereOneWasLost) {
+  LoseTheBroker();
+  Hang(first_, "CompleteCommit");
+  const std::size_t produced = broker_->Count(ApiKey::kProduce);
+  broker_->Restart();
+  ASSERT_TRUE(participant_->RunUntil([&] { return vote_.has_value(); }));
+  EXPECT_EQ(vote_->kind, Vote::Kind::kNo);
+  EXPECT_TRUE(vote_->error.retryable);
+  EXPECT_THAT(vote_->error.message, HasSubstr("had lost markers"));
+  EXPECT_EQ(broker_->Count(ApiKey::kProduce), produced);
+  ASSERT_EQ(EndedAgain().size(), 1u);
+  EXPECT_TRUE(EndedAgain()[0].commit);
+}
+
+// ---- At take-over ----
+
+class LeftBehindTest : public LostMarkersTest {
+ protected:
+  // A process after one that had an id in this state, with a transaction of this epoch that is open somewhere.
+  void BeginAfter(const std::string& state, std::int32_t open_at) {
+    Make(place_);
+    broker_->listed = {id_};
+    broker_->listed_states = {{id_, state}};
+    broker_->described_state = state;
+    broker_->described_epoch = 7;
+    broker_->open_transactions[{"t", 1}] = {.epoch = open_at, .from_offset = 5};
+    WriteWhatIsEnded();
+    participant_->Start();
+  }
+  bool IsFenced() {
+    return participant_->RunUntil([this] { return Inits(id_) > 0; });
+  }
+
+  const ParticipantUnderTest::Place place_;
+  const std::string id_ = TransactionalId{.coordinator = place_.coordinator, .number = 3}.ToString();
+};
+
+TEST_F(LeftBehindTest, ALostMarkerIsWrittenBeforeTheIdIsFenced) {
+  for (const bool commit : {true, false}) {
+    BeginAfter(commit ? "CompleteCommit" : "CompleteAbort", 6);
+    broker_->Next(ApiKey::kAddPartitionsToTxn, [this](const auto& request) {
+      EXPECT_EQ(Inits(id_), 0);
+      return broker_->Succeed(request);
+    });
+    EXPECT_TRUE(IsFenced());
+    ASSERT_EQ(EndedAgain().size(), 1u);
+    EXPECT_EQ(EndedAgain()[0].commit, commit);
+    EXPECT_EQ(EndedAgain()[0].epoch, 7);
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LeftBehindTest, UnderTransactionsV1TheStateTellsOfItsOwnEpoch) {
+  for (const std::int32_t open_at : {6, 7}) {
+    Make(place_);
+    broker_->transaction_version = 1;
+    broker_->listed = {id_};
+    broker_->described_state = "CompleteCommit";
+    broker_->described_epoch = 7;
+    broker_->open_transactions[{"t", 1}] = {.epoch = open_at, .from_offset = 5};
+    WriteWhatIsEnded();
+    participant_->Start();
+    EXPECT_TRUE(IsFenced());
+    EXPECT_EQ(EndedAgain().size(), open_at == 7 ? 1u : 0u) << open_at;
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LeftBehindTest, WhatTheStateDoesNotTellOfIsNotGuessed) {
+  for (const std::int32_t open_at : {5, 7}) {
+    BeginAfter("CompleteCommit", open_at);
+    EXPECT_TRUE(IsFenced());
+    EXPECT_TRUE(Added().empty()) << open_at;
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LeftBehindTest, AnIdWhoseTransactionIsBeingEndedIsNotFencedBefore) {
+  BeginAfter("PrepareCommit", 6);
+  ASSERT_TRUE(participant_->RunUntil([this] { return broker_->Count(ApiKey::kDescribeTransactions) >= 3; }));
+  EXPECT_EQ(Inits(id_), 0);
+  MarkerArrives();
+  EXPECT_TRUE(IsFenced());
+  EXPECT_TRUE(Added().empty());
+}
+
+TEST_F(LeftBehindTest, TheMarkersOfATransactionThatFencingAbortsAreLookedAtToo) {
+  BeginAfter("Ongoing", 6);
+  broker_->Always(ApiKey::kInitProducerId, [this](const auto& request) {
+    if (ReadInitProducerId(request).transactional_id == id_) {
+      broker_->described_state = "Empty";
+      broker_->described_epoch = 8;
+    }
+    return broker_->Succeed(request);
+  });
+  EXPECT_TRUE(participant_->RunUntil([this] { return Inits(id_) == 2; }));
+  ASSERT_EQ(EndedAgain().size(), 1u);
+  EXPECT_FALSE(EndedAgain()[0].commit);
+  EXPECT_EQ(EndedAgain()[0].epoch, 8);
+}
+
+TEST_F(LeftBehindTest, ALeaderThatDoesNotAnswerHoldsNobodyUpForLong) {
+  BeginAfter("CompleteCommit", 6);
+  broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, 6));
+  EXPECT_TRUE(IsFenced());
+  EXPECT_TRUE(Added().empty());
+}
+
+}  // namespace
+}  // namespace assent::kafka
