@@ -170,7 +170,7 @@ class Shard {
   absl::flat_hash_map<std::string, std::uint64_t> requests_;         // request_id -> sequence, running or remembered
   absl::flat_hash_map<std::uint64_t, EndedTransaction> remembered_;  // by sequence
   std::deque<std::uint64_t> remembered_order_;                       // oldest first
-  absl::flat_hash_map<std::string, TransactionPtr> orphans_;         // by gid: prepared work found by the sweep
+  absl::btree_map<std::string, TransactionPtr> orphans_;             // by gid: prepared work found by the sweep
 
   std::unique_ptr<class Sweep> sweep_;
 };
