@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/failpoint.h"
+#include "base/mutant.h"
 #include "base/shortened.h"
 
 namespace assent {
@@ -89,6 +90,8 @@ void Runner::Do(const TransactionPtr& transaction, const Action& action) {
       return PrepareBranch(transaction, action.branch);
     case ActionKind::kWriteDecision:
       scheduler_.Cancel(transaction->deadline_timer);
+      if (ASSENT_MUTANT(committed_before_durable)) Feed(transaction, protocol::DecisionDurable{});
+      if (ASSENT_MUTANT(told_before_durable)) Reach(transaction, Milestone::kDatabasesCommitted);
       return WriteDecision(transaction, v1::COMMITTED);
     case ActionKind::kWriteAbort:
       return WriteDecision(transaction, v1::ABORTED);
@@ -210,6 +213,8 @@ void Runner::HandleVote(const TransactionPtr& transaction, std::uint32_t branch,
       return FeedFailure(transaction, protocol::Voted{branch, protocol::VoteKind::kNo},
                          FailureOfBranch(transaction->id, run, vote.error));
     case Vote::Kind::kUnknown:
+      if (ASSENT_MUTANT(unknown_vote_is_no))
+        return Feed(transaction, {protocol::Voted{branch, protocol::VoteKind::kNo}});
       return FeedFailure(transaction, protocol::Voted{branch, protocol::VoteKind::kUnknown},
                          FailureOfBranch(transaction->id, run, vote.error));
   }
@@ -288,6 +293,7 @@ void Runner::HandleFinish(const TransactionPtr& transaction, std::uint32_t branc
       }
       return Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kAsTold});
     case Finish::Kind::kRetry:
+      if (ASSENT_MUTANT(unknown_end_is_done)) return Feed(transaction, protocol::BranchEnded{branch, {}});
       run.waits_for = std::move(finish.message);
       run.retry = scheduler_.After(RetryDelay(run.attempts),
                                    [this, transaction, branch] { FinishBranch(transaction, branch); });

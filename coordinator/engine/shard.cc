@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/failpoint.h"
+#include "base/mutant.h"
 #include "coordinator/engine/request_hash.h"
 #include "coordinator/engine/sweep.h"
 
@@ -179,7 +180,7 @@ TransactionPtr Shard::FindRunning(const TxnId& id) const {
 void Shard::ResolveEnded(const TxnId& id, ResolveDone done) {
   EndedTransaction ended{.id = id, .outcome = v1::NEVER_EXISTED};
   const LogStart& start = log_.start();
-  if (id.coordinator != start.coordinator) {
+  if (id.coordinator != start.coordinator && !ASSENT_MUTANT(foreign_work_swept)) {
     ended.failure.set_reason(absl::StrCat("transaction ", id.ToString(), " is not of this coordinator, which is ",
                                           start.coordinator.ToString()));
     return done(std::move(ended));
@@ -198,6 +199,7 @@ void Shard::ResolveEnded(const TxnId& id, ResolveDone done) {
       } else {
         // Presumed abort: an id that was given out and left no decision has none.
         ended.outcome = ended.id.sequence < log_.forgotten_before() ? v1::FORGOTTEN : v1::ABORTED;
+        if (ASSENT_MUTANT(presumed_committed)) ended.outcome = v1::COMMITTED;
       }
       done(std::move(ended));
     });
@@ -313,7 +315,7 @@ TransactionPtr Shard::Create(const std::string& request_id, const std::string& r
                      .sequence = log_.NextSequence()};
   transaction->request_id = request_id;
   transaction->request_hash = request_hash;
-  transaction->state.abort_is_recorded = !request_id.empty();
+  transaction->state.abort_is_recorded = !request_id.empty() && !ASSENT_MUTANT(abort_of_request_unrecorded);
   for (const auto& [key, value] : labels) transaction->labels[key] = value;
   const absl::Duration asked = ToDuration(timeout);
   const absl::Duration allowed = asked == absl::ZeroDuration() ? options_.default_timeout : asked;

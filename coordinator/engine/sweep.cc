@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/failpoint.h"
+#include "base/mutant.h"
 #include "coordinator/engine/shard.h"
 
 namespace assent {
@@ -37,6 +38,7 @@ Sweep::Sweep(Shard& shard) : shard_(shard), next_delay_(kFirstDelay) {}
 
 void Sweep::SweepAll() {
   for (const auto& participant : shard_.participants_) SweepOne(participant.get());
+  if (ASSENT_MUTANT(swept_only_once)) return;
   shard_.scheduler_.After(next_delay_, [this] { SweepAll(); });
   next_delay_ = std::min(next_delay_ * 2, shard_.options_.sweep_interval);
 }
@@ -84,9 +86,10 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
   absl::flat_hash_set<std::string> seen_now;
   for (const InDoubtBranch& found : work.branches) {
     const TxnId& txn = found.branch.txn;
-    if (txn.coordinator != start.coordinator) continue;
+    if (txn.coordinator != start.coordinator && !ASSENT_MUTANT(foreign_work_swept)) continue;
     if (shard_.routing_.ShardOf(txn) != shard_.place_.index) continue;
-    if (shard_.FindRunning(txn) || shard_.orphans_.contains(found.branch.ToGid())) continue;
+    const bool is_running = shard_.FindRunning(txn) != nullptr && !ASSENT_MUTANT(running_work_swept);
+    if (is_running || shard_.orphans_.contains(found.branch.ToGid())) continue;
     if (txn.epoch == start.epoch) {
       seen_now.insert(found.branch.ToGid());
       if (!seen_before_[name].contains(found.branch.ToGid())) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace assent::protocol {
 namespace {
@@ -61,7 +62,7 @@ class Stepper {
     state().phase = Phase::kPreparing;
     for (std::uint32_t i = 0; i < state().branches.size(); ++i) {
       Branch& branch = At(i);
-      if (branch.after_databases) {
+      if (branch.after_databases && !ASSENT_MUTANT(records_before_sql)) {
         branch.phase = BranchPhase::kHeld;
       } else {
         Prepare(i);
@@ -181,6 +182,7 @@ class Stepper {
   void EndIfCommitted() {
     if (!std::all_of(state().branches.begin(), state().branches.end(), HasEnded)) return;
     state().phase = Phase::kCommitted;
+    if (ASSENT_MUTANT(forgotten_before_end_is_durable)) ForgetBranches();
     Do(ActionKind::kAnnounceCompleted);
     Do(ActionKind::kWriteEnd);
   }
