@@ -6,8 +6,8 @@ usage() {
   cat <<'HELP'
 Usage: tests/run.sh [--full | --fuzz SECONDS]
 
-Installs what is missing, checks the form of the sources, runs the unit tests under ASan + UBSan and under TSan, fuzzes
-every decoder for 30 s, and then runs every test of the release build, on a private PostgreSQL and Kafka
+Installs what is missing, checks the form of the sources, runs the unit tests and the simulation under ASan + UBSan and
+under TSan, fuzzes every decoder for 30 s, and then runs every test of the release build, on a private PostgreSQL and Kafka
 (deploy/local.sh). The last lines are ctest's own.
 Exit 0 only if all of it passed.
 
@@ -54,10 +54,10 @@ build() {
 
 run_under_sanitizer() {
   build "$1"
-  say "unit tests under $1"
+  say "unit tests and simulation under $1"
   # More at once than cores: some of them wait more than they work.
-  ctest --test-dir "build/$1" -L unit --parallel "$((2 * cores))" --output-on-failure --no-tests=error >"build/$1.ctest.log" ||
-    { cat "build/$1.ctest.log" && fail "unit tests fail under $1"; }
+  ctest --test-dir "build/$1" -L '^(unit|simulation)$' --parallel "$((2 * cores))" --output-on-failure --no-tests=error >"build/$1.ctest.log" ||
+    { cat "build/$1.ctest.log" && fail "tests fail under $1"; }
   tail -n 3 "build/$1.ctest.log"
 }
 

@@ -1,12 +1,14 @@
 #include "coordinator/engine/routing.h"
 
 #include "base/crc32c.h"
+#include "base/mutant.h"
 
 namespace assent {
 
 Routing::Routing(const LogStart& start, std::uint32_t shards) : epoch_(start.epoch), shards_(shards) {
   for (const v1::DecisionRecord& record : start.unfinished) {
     const auto id = ParseTxnId(record.txn_id());
+    if (ASSENT_MUTANT(unfinished_request_misrouted)) break;
     if (id && !record.request_id().empty()) unfinished_[id->sequence] = ShardOfRequest(record.request_id());
   }
 }

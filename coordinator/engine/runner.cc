@@ -213,9 +213,9 @@ void Runner::HandleVote(const TransactionPtr& transaction, std::uint32_t branch,
       return FeedFailure(transaction, protocol::Voted{branch, protocol::VoteKind::kNo},
                          FailureOfBranch(transaction->id, run, vote.error));
     case Vote::Kind::kUnknown:
-      if (ASSENT_MUTANT(unknown_vote_is_no))
-        return Feed(transaction, {protocol::Voted{branch, protocol::VoteKind::kNo}});
-      return FeedFailure(transaction, protocol::Voted{branch, protocol::VoteKind::kUnknown},
+      return FeedFailure(transaction,
+                         protocol::Voted{branch, ASSENT_MUTANT(unknown_vote_is_no) ? protocol::VoteKind::kNo
+                                                                                   : protocol::VoteKind::kUnknown},
                          FailureOfBranch(transaction->id, run, vote.error));
   }
 }

@@ -82,6 +82,7 @@ void Shard::Start() {
       unfinished_tokens[branch.participant()].push_back(branch.token());
     }
   }
+  if (ASSENT_MUTANT(unfinished_tokens_untold)) unfinished_tokens.clear();
   for (const auto& participant : participants_) {
     participant->Start(unfinished_tokens[std::string(participant->name())],
                        [this, p = participant.get()] { ParticipantReturned(p); });

@@ -19,6 +19,7 @@ constexpr absl::Duration kRetryFirstList = absl::Seconds(1);
 
 std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start, const std::string& participant,
                                      bool adopt, absl::FunctionRef<bool(const TxnId&)> may_be_ours) {
+  if (ASSENT_MUTANT(foreign_work_unnoticed)) return {};
   std::vector<std::string> foreign;
   if (!adopt) foreign = work.foreign;
   const std::uint32_t last_take_over = start.LastTakeOverOf(participant);

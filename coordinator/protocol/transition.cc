@@ -188,6 +188,7 @@ class Stepper {
   }
 
   void AbortIfUndecided() {
+    if (ASSENT_MUTANT(aborted_while_deciding) && state().phase == Phase::kDeciding) StartAborting();
     if (state().phase == Phase::kActive || state().phase == Phase::kPreparing) StartAborting();
   }
 

@@ -163,7 +163,10 @@ void BrokerParticipant::Produce(const BranchId& id, int attempts, PrepareDone do
       [this, id, attempts, session, done = std::move(done)](auto error) mutable {
         if (!error && attempts < kProduceAttempts) return Produce(id, attempts + 1, std::move(done));
         const std::string token = TokenOf(session);
-        if (!error) return done({.kind = Vote::Kind::kUnknown, .token = token, .error = {.message = "no answer"}});
+        if (!error) {
+          branches_[id.ToGid()].is_in_doubt = true;
+          return done({.kind = Vote::Kind::kUnknown, .token = token, .error = {.message = "no answer"}});
+        }
         branches_[id.ToGid()].is_prepared = *error == BrokerServer::Error::kNone;
         if (*error == BrokerServer::Error::kNone) return done({.kind = Vote::Kind::kYes, .token = token});
         done({.kind = Vote::Kind::kNo, .error = {.message = "fenced"}});
@@ -191,6 +194,7 @@ void BrokerParticipant::AbortInDoubt(const BranchId& id, Session session, Finish
                              session](BrokerServer& server) { return server.InitProducerId(name, session.epoch); },
                             [this, id, session, done = std::move(done)](auto answer) mutable {
                               if (!answer) return done({.kind = Finish::Kind::kRetry, .message = "no answer"});
+                              branches_[id.ToGid()].is_in_doubt = false;
                               // Another epoch already: an earlier attempt has begun it.
                               if (answer->error == BrokerServer::Error::kNone) {
                                 branches_[id.ToGid()].next = {.number = session.number, .epoch = answer->epoch};
@@ -204,8 +208,10 @@ void BrokerParticipant::EndTxn(const BranchId& id, Session session, bool commit,
                              commit](BrokerServer& server) { return server.EndTxn(name, session.epoch, commit); },
                             [this, id, session, commit, done = std::move(done)](auto answer) mutable {
                               if (!answer) return done({.kind = Finish::Kind::kRetry, .message = "no answer"});
-                              if (answer->error != BrokerServer::Error::kNone)
+                              if (answer->error != BrokerServer::Error::kNone) {
+                                judge_.Reached("ends that only the state of an id tells");
                                 return Describe(session, commit, std::move(done));
+                              }
                               // V1 stays in its epoch, where a copy of this EndTxn would end the id's next transaction:
                               // it is fenced first.
                               if (!server_.is_v1())
@@ -235,6 +241,7 @@ void BrokerParticipant::Forget(const BranchId& id, const std::string& token) {
   if (auto branch = branches_.extract(id.ToGid()); !branch.empty()) {
     if (branch.mapped().session) session = branch.mapped().session;
     next = branch.mapped().next;
+    if (branch.mapped().is_in_doubt) judge_.Broken("forgotten while in doubt: ", id.ToGid());
   }
   if (!session) return;
   // One that an earlier process used, perhaps in another shard of its own, is this shard's from now on.

@@ -60,6 +60,7 @@ class BrokerParticipant final : public Participant {
     bool is_ordered = true;
     std::optional<Session> session;  // that its records are produced in
     bool is_prepared = false;
+    bool is_in_doubt = false;     // its vote never came
     std::optional<Session> next;  // for the next transaction of its id; none: to be fenced
   };
   struct Waiter {

@@ -42,6 +42,7 @@ BrokerServer::Answer BrokerServer::EndTxn(const std::string& name, std::int64_t 
     return {.epoch = id.epoch};
   }
   const bool is_repeat = epoch == (is_v1_ ? id.epoch : id.epoch - 1);
+  if (is_repeat && random_.OneIn(2)) return {.error = Error::kBusy};  // its markers are still being written
   if (is_repeat && id.state == asked) return {.epoch = id.epoch};
   return {.error = is_repeat ? Error::kInvalidState : Error::kFenced};
 }

@@ -9,6 +9,7 @@
 
 #include "tests/simulation/judge.h"
 #include "tests/simulation/network.h"
+#include "tests/simulation/random.h"
 
 namespace assent::simulation {
 
@@ -18,7 +19,7 @@ namespace assent::simulation {
 class BrokerServer {
  public:
   enum class State { kEmpty, kOngoing, kCompleteCommit, kCompleteAbort };
-  enum class Error { kNone, kInvalidState, kFenced };
+  enum class Error { kNone, kInvalidState, kFenced, kBusy };  // kBusy: something is being ended, which is not said
 
   struct Record {
     std::string gid;  // of the branch that produced it
@@ -33,8 +34,8 @@ class BrokerServer {
     std::int64_t epoch = -1;  // for the next transaction, where there is no error
   };
 
-  BrokerServer(std::string name, Network& network, Judge& judge, bool is_v1)
-      : name_(std::move(name)), judge_(judge), machine_(network.AddMachine(name_)), is_v1_(is_v1) {}
+  BrokerServer(std::string name, Random& random, Network& network, Judge& judge, bool is_v1)
+      : name_(std::move(name)), random_(random), judge_(judge), machine_(network.AddMachine(name_)), is_v1_(is_v1) {}
 
   const std::string& name() const { return name_; }
   Network::Machine machine() const { return machine_; }
@@ -69,6 +70,7 @@ class BrokerServer {
   void Close(Id& id, bool commit);
 
   const std::string name_;
+  Random& random_;
   Judge& judge_;
   const Network::Machine machine_;
   const bool is_v1_;

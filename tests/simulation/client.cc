@@ -29,7 +29,7 @@ void Client::Call(void (CoordinatorProcess::*call)(Request, Reply<Response>), co
                   void (Client::*then)(const absl::StatusOr<Response>&), bool is_repeatable) {
   world_.trace.Note(name_, " calls: ", Request::descriptor()->name(), " ", txn_id_);
   calls_.Call<absl::StatusOr<Response>>(
-      world_.coordinator.machine(), world_.random.Between(absl::Seconds(1), absl::Seconds(8)),
+      world_.coordinator.machine(), world_.random.Between(absl::Milliseconds(300), absl::Seconds(6)),
       [&coordinator = world_.coordinator, call, request](auto reply) { coordinator.Receive(call, request, reply); },
       [this, then](std::optional<absl::StatusOr<Response>> response) {
         world_.trace.Note(name_, " hears: ", Response::descriptor()->name(), " ",
@@ -48,6 +48,7 @@ void Client::NextJob() {
   }
   --jobs_left_;
   MakeJob();
+  if (!only_submits_ && world_.random.OneIn(8)) Meddle();
   if (is_submit_) {
     Submit();
   } else {
@@ -110,6 +111,7 @@ void Client::Submit() {
 }
 
 void Client::Submitted(const absl::StatusOr<v1::SubmitResponse>& response) {
+  if (response.ok() && response->results_omitted()) world_.judge.Reached("repeats answered from the log");
   const Said said = OutcomeIn(response);
   if (IsFinal(said.outcome)) return Settle(said);
   if (request_id_.empty()) return NextJob();  // nobody will ever know
@@ -161,13 +163,21 @@ void Client::Enlisted(const absl::StatusOr<v1::EnlistResponse>& response) {
   NextStep();
 }
 
-void Client::Execute() {
+v1::ExecuteRequest Client::RequestOf(std::uint64_t operation) const {
   v1::ExecuteRequest request;
   request.set_txn_id(txn_id_);
   request.set_branch(branches_[branch_].store.name);
-  request.set_operation_number(static_cast<std::int64_t>(operation_));
-  *request.mutable_operation() = OperationOf(branches_[branch_], operation_);
-  Call(&CoordinatorProcess::Execute, request, &Client::Executed);
+  request.set_operation_number(static_cast<std::int64_t>(operation));
+  *request.mutable_operation() = OperationOf(branches_[branch_], operation);
+  return request;
+}
+
+void Client::Execute() {
+  Call(&CoordinatorProcess::Execute, RequestOf(operation_), &Client::Executed);
+  // Some do not wait for one answer before they send the next operation, and send it again when its turn comes.
+  if (operation_ < branches_[branch_].operations && world_.random.OneIn(4)) {
+    Call(&CoordinatorProcess::Execute, RequestOf(operation_ + 1), &Client::Ignore<v1::ExecuteResponse>);
+  }
 }
 
 void Client::Executed(const absl::StatusOr<v1::ExecuteResponse>& response) {
@@ -244,6 +254,19 @@ void Client::Aborted(const absl::StatusOr<v1::AbortResponse>& response) {
   const Said said = OutcomeIn(response);
   if (IsFinal(said.outcome)) return Settle(said);
   After(absl::Seconds(1), &Client::Abort);
+}
+
+// Bars, or asks after, a request that may be somebody else's and may not have come yet.
+void Client::Meddle() {
+  const std::string request_id = absl::StrCat("c", world_.random.Below(3), "-", world_.random.Between(1, 4));
+  if (world_.random.OneIn(2)) {
+    v1::AbortRequest request;
+    request.set_request_id(request_id);
+    return Call(&CoordinatorProcess::Abort, request, &Client::Ignore<v1::AbortResponse>);
+  }
+  v1::GetTransactionRequest request;
+  request.set_request_id(request_id);
+  Call(&CoordinatorProcess::GetTransaction, request, &Client::Ignore<v1::TransactionDescription>);
 }
 
 void Client::Settle(const Said& said) {

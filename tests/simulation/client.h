@@ -69,11 +69,16 @@ class Client {
   void NextStep();
   void Enlist();
   void Enlisted(const absl::StatusOr<v1::EnlistResponse>& response);
+  v1::ExecuteRequest RequestOf(std::uint64_t operation) const;
   void Execute();
   void Executed(const absl::StatusOr<v1::ExecuteResponse>& response);
   void StepFailed(const absl::Status& status, void (Client::*again)());
   void Commit();
   void Committed(const absl::StatusOr<v1::CommitResponse>& response);
+  // Calls whose answers nobody waits for.
+  void Meddle();
+  template <typename Response>
+  void Ignore(const absl::StatusOr<Response>&) {}
   // The way out.
   void Abort();
   void Aborted(const absl::StatusOr<v1::AbortResponse>& response);

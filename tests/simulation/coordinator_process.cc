@@ -5,7 +5,7 @@
 namespace assent::simulation {
 namespace {
 
-constexpr absl::Duration kStartPatience = absl::Seconds(3);
+constexpr absl::Duration kLongestStartPatience = absl::Seconds(3);
 constexpr absl::Duration kAskAgain = absl::Milliseconds(100);
 
 }  // namespace
@@ -18,7 +18,7 @@ CoordinatorProcess::CoordinatorProcess(const EngineOptions& options, EventQueue&
       process_(std::move(process)),
       log_(std::move(log)),
       routing_(log_->start(), options.shards),
-      patience_left_(kStartPatience) {
+      patience_left_(random.Between(absl::ZeroDuration(), kLongestStartPatience)) {
   trace_.Note("coordinator starts: epoch ", log_->start().epoch, ", ", options_.shards, " shards, ",
               log_->start().unfinished.size(), " unfinished");
   for (std::uint32_t i = 0; i < options_.shards; ++i) {
@@ -45,6 +45,7 @@ void CoordinatorProcess::CheckIdentity() {
   auto verdict = identity_->Verdict(log_->start().coordinator);
   if (!verdict.ok()) {
     trace_.Note("coordinator refuses to start: ", std::string(verdict.status().message()));
+    has_refused_ = true;
     return process_->Die();
   }
   trace_.Note("coordinator serves");

@@ -29,6 +29,8 @@ class CoordinatorProcess {
   void Die() { process_->Die(); }
   // Calls are taken: the participants have been asked whether their work is ours.
   bool is_serving() const { return is_serving_; }
+  bool has_refused() const { return has_refused_; }  // to start
+  std::size_t unfinished() const { return log_->start().unfinished.size(); }
   std::size_t RunningTransactions() const;
 
   // The calls of the API. Given to the shard that owns the transaction, or dropped while nobody serves.
@@ -60,6 +62,7 @@ class CoordinatorProcess {
   std::unique_ptr<IdentityCheck> identity_;
   absl::Duration patience_left_;
   bool is_serving_ = false;
+  bool has_refused_ = false;
   std::uint32_t next_shard_ = 0;
 };
 

@@ -72,6 +72,8 @@ void DatabaseParticipant::Prepare(const BranchId& id, PrepareDone done) {
 
 Vote DatabaseParticipant::Judged(const std::string& gid, const std::optional<Answer>& answer) {
   if (!answer || answer->kind == Answer::Kind::kGone) {
+    judge_.Reached("votes unknown");
+    branches_[gid].is_in_doubt = true;
     return {.kind = Vote::Kind::kUnknown, .error = {.message = "connection lost"}};
   }
   const bool is_prepared = answer->tag == "PREPARE TRANSACTION" || ASSENT_MUTANT(command_tag_ignored);
@@ -103,6 +105,7 @@ void DatabaseParticipant::Commit(const BranchId& id, const std::string& token, F
       [this, token, done = std::move(done)](std::optional<DatabaseServer::Ended> ended) mutable {
         if (!ended) return done({.kind = Finish::Kind::kRetry, .message = "connection lost"});
         if (*ended == DatabaseServer::Ended::kDone) return done({.kind = Finish::Kind::kDone});
+        judge_.Reached("commits repeated at a database");
         std::uint64_t transaction_id = 0;
         if (!absl::SimpleAtoi(token, &transaction_id)) {
           return done({.kind = Finish::Kind::kHeuristic, .message = absl::StrCat("no transaction id: ", token)});
@@ -137,10 +140,18 @@ void DatabaseParticipant::Abort(const BranchId& id, const std::string&, FinishDo
         if (is_gone) server.RollbackPrepared(gid);
         return is_gone;
       },
-      [done = std::move(done)](std::optional<bool> is_gone) mutable {
+      [this, gid = id.ToGid(), done = std::move(done)](std::optional<bool> is_gone) mutable {
+        if (const auto branch = branches_.find(gid); is_gone.value_or(false) && branch != branches_.end()) {
+          branch->second.is_in_doubt = false;
+        }
         if (is_gone.value_or(false)) return done({.kind = Finish::Kind::kDone});
         done({.kind = Finish::Kind::kRetry, .message = is_gone ? "its backend is still there" : "connection lost"});
       });
+}
+
+void DatabaseParticipant::Forget(const BranchId& id, const std::string&) {
+  const auto branch = branches_.extract(id.ToGid());
+  if (!branch.empty() && branch.mapped().is_in_doubt) judge_.Broken("forgotten while in doubt: ", id.ToGid());
 }
 
 void DatabaseParticipant::ListOwn(ListDone done) {

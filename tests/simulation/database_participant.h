@@ -36,7 +36,7 @@ class DatabaseParticipant final : public Participant {
   void Prepare(const BranchId& branch, PrepareDone done) override;
   void Commit(const BranchId& branch, const std::string& token, FinishDone done) override;
   void Abort(const BranchId& branch, const std::string& token, FinishDone done) override;
-  void Forget(const BranchId& branch, const std::string&) override { branches_.erase(branch.ToGid()); }
+  void Forget(const BranchId& branch, const std::string&) override;
   void ListOwn(ListDone done) override;
   ParticipantHealth health() const override { return {.available = is_reached_}; }
 
@@ -44,7 +44,8 @@ class DatabaseParticipant final : public Participant {
   struct Branch {
     DatabaseServer::ConnectionId connection = 0;  // 0: none
     std::uint64_t messages = 0;
-    bool is_doomed = false;  // an operation failed, or the connection is lost
+    bool is_doomed = false;    // an operation failed, or the connection is lost
+    bool is_in_doubt = false;  // its vote never came
   };
 
   void Send(Branch& branch, DatabaseServer::Command command,

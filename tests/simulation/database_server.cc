@@ -54,7 +54,10 @@ bool DatabaseServer::Terminate(ConnectionId connection) {
   // One whose first message is still on its way cannot be known; nor can it be ended.
   if (found == backends_.end() || found->second.next_message == 1) return true;
   found->second.is_terminated = true;
-  if (queue_.now() < found->second.stopped_until) return false;
+  if (queue_.now() < found->second.stopped_until) {
+    judge_.Reached("stopped backends that outlive their end");
+    return false;
+  }
   Close(connection);
   return true;
 }
@@ -91,10 +94,14 @@ DatabaseServer::Answer DatabaseServer::Prepare(Backend& backend, const std::stri
   if (backend.has_failed || is_refused) {
     status_[transaction_id] = Status::kAborted;
     // A failed transaction answers without an error: only the tag tells.
-    if (backend.has_failed) return {.tag = "ROLLBACK", .transaction_id = transaction_id};
+    if (backend.has_failed) {
+      judge_.Reached("refusals that only the command tag tells");
+      return {.tag = "ROLLBACK", .transaction_id = transaction_id};
+    }
     return {.kind = Answer::Kind::kFailed, .transaction_id = transaction_id};
   }
   prepared_[gid] = {.transaction_id = transaction_id, .operations = std::move(operations), .since = queue_.now()};
+  judge_.Prepared(name_, gid);
   return {.tag = "PREPARE TRANSACTION", .transaction_id = transaction_id};
 }
 

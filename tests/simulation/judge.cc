@@ -31,11 +31,12 @@ void Judge::Durable(const v1::DecisionRecord& decision) {
               decision.request_id().empty() ? "" : ", request ", decision.request_id());
   if (DecisionOf(decision.txn_id()) != nullptr) return Broken("a second decision about ", decision.txn_id());
   decisions_[decision.txn_id()] = decision;
-  if (decision.outcome() == v1::COMMITTED) DurableCommit(decision);
+  if (decision.outcome() == v1::COMMITTED) return DurableCommit(decision);
+  Reached("aborts recorded");
 }
 
 void Judge::DurableCommit(const v1::DecisionRecord& decision) {
-  ++committed_requests_;
+  Reached("commits decided");
   for (const v1::BranchRecord& branch : decision.branches()) {
     const std::string gid = BranchId{*ParseTxnId(decision.txn_id()), branch.branch()}.ToGid();
     if (!holds_(branch.participant(), gid)) Broken("decided to commit, but not prepared: ", gid);
@@ -91,6 +92,11 @@ void Judge::CheckVisible(const v1::DecisionRecord& decision, v1::Wait wait) {
 }
 
 // ---- Participants ---------------------------------------------------------------------------------------------------
+
+void Judge::Prepared(const std::string& participant, const std::string& gid) {
+  trace_.Note("prepared: ", gid, " at ", participant);
+  if (told_aborted_.contains(ParseGid(gid)->txn.ToString())) Reached("PREPAREs that land after the abort");
+}
 
 void Judge::Committed(const std::string& participant, const std::string& gid,
                       const std::vector<std::string>& operations) {

@@ -32,6 +32,10 @@ class Judge {
     if (!violation_) violation_ = absl::StrCat(pieces...);
   }
 
+  // Somewhere that runs must get to. A simulation that no longer does finds less than it did.
+  void Reached(const std::string& where) { ++reached_[where]; }
+  const std::map<std::string, std::uint64_t>& reached() const { return reached_; }
+
   // ---- What clients ask for ----
   // The operations of this branch, should it commit, are "<branch>/1" … "<branch>/<operations>".
   void Plan(const std::string& branch, std::uint64_t operations) { planned_[branch] = operations; }
@@ -46,12 +50,12 @@ class Judge {
   void Told(const std::string& txn_id, const std::string& request_id, v1::Outcome outcome, v1::Wait wait = v1::DECIDED);
 
   // ---- What participants did ----
+  void Prepared(const std::string& participant, const std::string& gid);
   void Committed(const std::string& participant, const std::string& gid, const std::vector<std::string>& operations);
   void RolledBack(const std::string& participant, const std::string& gid);
 
   // After everything has healed.
   void CheckTheEnd(const std::set<std::uint64_t>& ended);
-  std::uint64_t committed_transactions() const { return committed_requests_; }
 
  private:
   bool IsOurs(const std::string& participant, const std::string& gid);
@@ -73,7 +77,7 @@ class Judge {
   std::set<std::string> requests_told_aborted_;
   std::set<std::pair<std::string, std::string>> committed_;  // participant, gid
   std::set<std::string> applied_;                            // branches, as planned
-  std::uint64_t committed_requests_ = 0;
+  std::map<std::string, std::uint64_t> reached_;
 };
 
 }  // namespace assent::simulation

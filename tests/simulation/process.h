@@ -26,10 +26,14 @@ class Process final : public Clock {
 
   bool is_alive() const { return is_alive_; }
   void Die() { is_alive_ = false; }
+  bool died_at_a_step() const { return died_at_a_step_; }
 
   // Asked before each effect on the world outside: no answer "yes" any more once it has died.
   bool MayAct() {
-    if (is_alive_ && random_.OneIn(faults_.dies_at_a_step)) Die();
+    if (is_alive_ && random_.OneIn(faults_.dies_at_a_step)) {
+      Die();
+      died_at_a_step_ = true;
+    }
     return is_alive_;
   }
 
@@ -43,6 +47,7 @@ class Process final : public Clock {
   const Faults& faults_;
   const absl::Duration born_;
   bool is_alive_ = true;
+  bool died_at_a_step_ = false;
 };
 
 using ProcessPtr = std::shared_ptr<Process>;

@@ -50,8 +50,12 @@ class World {
   template <typename Until>
   bool RunUntil(absl::Duration deadline, Until until);
   void BuryCoordinator();
+  void GiveTheWrongFolder();
+  void EndTheWrongStart();
+  void TakeTheWrongFolderAway();
+  std::string WhatGivesTheFolderAway() const;
   void DoHarm();
-  void CrashSomeStore();
+  void CrashSomeStore(absl::Duration longest);
   void Heal();
   std::string WhatIsUnrest() const;
   void CheckThatItServes();
@@ -66,6 +70,9 @@ class World {
   Network network_;
   WallClock wall_clock_;
   Disk disk_;
+  Disk backup_;                       // of before the last start
+  std::unique_ptr<Disk> wrong_disk_;  // in place of disk_
+  Faults faults_before_;              // that one came
   CoordinatorMachine coordinator_;
   ProcessPtr process_;
   EngineOptions options_;
@@ -99,9 +106,10 @@ World::World(std::uint64_t seed, KeepTrace keep_trace)
   options_.sweep_interval = absl::Seconds(5);
   options_.last_retry = absl::Seconds(2);
   options_.max_remembered = random_.OneIn(2) ? 2 : 100;
+  if (random_.OneIn(8)) options_.max_open = 2;
   const std::uint64_t clients = random_.Between(1, 3);
   for (std::uint64_t i = 0; i < clients; ++i) {
-    clients_.push_back(MakeClient(absl::StrCat("c", i), random_.Between(1, 4)));
+    clients_.push_back(MakeClient(absl::StrCat("c", i), random_.Between(1, 6)));
     clients_.back()->Start(absl::Seconds(3));
   }
   StartCoordinator();
@@ -140,7 +148,8 @@ void World::MakeStores() {
   }
   const std::uint64_t brokers = random_.Between(0, 2);
   for (std::uint64_t i = 0; i < brokers; ++i) {
-    brokers_.push_back(std::make_unique<BrokerServer>(absl::StrCat("kafka", i), network_, judge_, random_.OneIn(2)));
+    brokers_.push_back(
+        std::make_unique<BrokerServer>(absl::StrCat("kafka", i), random_, network_, judge_, random_.OneIn(2)));
   }
 }
 
@@ -181,13 +190,55 @@ std::vector<std::unique_ptr<Participant>> World::MakeParticipants(const ProcessP
 
 void World::StartCoordinator() {
   options_.shards = static_cast<std::uint32_t>(random_.Between(1, most_shards_));
+  if (!is_healing_ && random_.OneIn(4)) GiveTheWrongFolder();
+  if (!wrong_disk_) backup_ = disk_;
   process_ = std::make_shared<Process>(queue_, wall_clock_, random_, faults_);
-  auto log = std::make_unique<SimulatedLog>(disk_, queue_, random_, faults_, judge_, process_);
+  Disk& disk = wrong_disk_ ? *wrong_disk_ : disk_;
+  auto log = std::make_unique<SimulatedLog>(disk, queue_, random_, faults_, judge_, process_);
   coordinator_.process =
       std::make_unique<CoordinatorProcess>(options_, queue_, random_, trace_, process_, std::move(log),
                                            [this](const ProcessPtr& process, Loop& loop, std::uint32_t shard) {
                                              return MakeParticipants(process, loop, shard);
                                            });
+  if (coordinator_.process->unfinished() > 0) judge_.Reached("starts with unfinished decisions");
+}
+
+// An empty data folder, or the backup of the last start. Only while something is prepared that gives it away, and with
+// every participant in reach: else it may start, as docs/protocol.md says.
+void World::GiveTheWrongFolder() {
+  if (options_.adopt) return;
+  wrong_disk_ =
+      random_.OneIn(2) ? std::make_unique<Disk>(Disk{.coordinator = kNamesake}) : std::make_unique<Disk>(backup_);
+  if (WhatGivesTheFolderAway().empty()) return wrong_disk_.reset();
+  trace_.Note("the data folder is a wrong one: epoch ", wrong_disk_->epoch);
+  faults_before_ = std::exchange(faults_, Faults{.slowest = faults_.slowest});
+  network_.MendAll();
+  for (const auto& database : databases_) database->Restart();
+  for (const auto& broker : brokers_) broker->Restart();
+}
+
+// It serves from this moment on, and has not done anything yet.
+void World::EndTheWrongStart() {
+  const std::string gid = WhatGivesTheFolderAway();
+  if (!gid.empty()) judge_.Broken("a wrong data folder is served, although this is prepared: ", gid);
+  process_->Die();  // what gave it away has ended meanwhile
+}
+
+void World::TakeTheWrongFolderAway() {
+  trace_.Note("the right data folder is back");
+  wrong_disk_.reset();
+  if (!is_healing_) faults_ = faults_before_;
+}
+
+std::string World::WhatGivesTheFolderAway() const {
+  for (const auto& database : databases_) {
+    for (const auto& [gid, prepared] : database->prepared()) {
+      const auto branch = ParseGid(gid);
+      if (!branch || branch->txn.coordinator != kOurs) continue;
+      if (wrong_disk_->coordinator != kOurs || branch->txn.epoch >= wrong_disk_->epoch) return gid;
+    }
+  }
+  return "";
 }
 
 bool World::Holds(const std::string& participant, const std::string& gid) const {
@@ -209,7 +260,8 @@ void World::Step() {
     judge_.Broken(failure.message);
   }
   ++result_.events;
-  if (!is_healing_ && harm_every_ != 0 && --events_until_harm_ == 0) DoHarm();
+  if (!is_healing_ && !wrong_disk_ && harm_every_ != 0 && --events_until_harm_ == 0) DoHarm();
+  if (wrong_disk_ && coordinator_.process != nullptr && coordinator_.process->is_serving()) EndTheWrongStart();
   if (process_ && !process_->is_alive()) BuryCoordinator();
 }
 
@@ -227,10 +279,13 @@ bool World::RunUntil(absl::Duration deadline, Until until) {
 
 void World::BuryCoordinator() {
   trace_.Note("coordinator is dead");
-  ++result_.crashes;
+  judge_.Reached(coordinator_.process->has_refused() ? "starts that refuse"
+                 : process_->died_at_a_step()        ? "deaths in the middle of a step"
+                                                     : "deaths between events");
   process_.reset();
   coordinator_.process.reset();
-  queue_.After(random_.Between(absl::Milliseconds(10), absl::Seconds(3)), [this] { StartCoordinator(); });
+  if (wrong_disk_) TakeTheWrongFolderAway();
+  queue_.After(random_.Between(absl::Milliseconds(10), absl::Seconds(2)), [this] { StartCoordinator(); });
 }
 
 void World::DoHarm() {
@@ -238,14 +293,17 @@ void World::DoHarm() {
   const auto any_machine = [this] {
     return static_cast<Network::Machine>(random_.Below(1 + databases_.size() + brokers_.size() + clients_.size()));
   };
-  switch (random_.Below(6)) {
+  switch (random_.Below(8)) {
     case 0:
     case 1:
       if (process_) process_->Die();
       return;
     case 2:
-      return CrashSomeStore();
-    case 3: {
+      return CrashSomeStore(absl::Seconds(5));
+    case 3:  // one power supply
+      if (process_) process_->Die();
+      return CrashSomeStore(absl::Seconds(15));
+    case 4: {
       wall_clock_.jumped = random_.Between(absl::Hours(-48), absl::Hours(48));
       return trace_.Note("the wall clock jumps to ", absl::FormatDuration(wall_clock_.jumped));
     }
@@ -259,12 +317,12 @@ void World::DoHarm() {
   }
 }
 
-void World::CrashSomeStore() {
+void World::CrashSomeStore(absl::Duration longest) {
   const std::size_t which = random_.Below(databases_.size() + brokers_.size());
-  const auto crash = [this](auto* server) {
+  const auto crash = [this, longest](auto* server) {
     trace_.Note(server->name(), " crashes");
     server->Crash();
-    queue_.After(random_.Between(absl::Milliseconds(10), absl::Seconds(8)), [this, server] {
+    queue_.After(random_.Between(absl::Milliseconds(10), longest), [this, server] {
       trace_.Note(server->name(), " is back");
       server->Restart();
     });
@@ -274,7 +332,7 @@ void World::CrashSomeStore() {
 }
 
 RunResult World::Run() {
-  const absl::Duration chaos = random_.Between(absl::Seconds(5), absl::Seconds(20));
+  const absl::Duration chaos = random_.Between(absl::Seconds(5), absl::Seconds(30));
   RunUntil(chaos, [] { return false; });
   Heal();
   // Messages and backends that were slow still come.
@@ -288,7 +346,7 @@ RunResult World::Run() {
   result_.violation = judge_.violation();
   result_.trace_hash = trace_.hash();
   result_.trace = trace_.lines();
-  result_.committed = judge_.committed_transactions();
+  result_.reached = judge_.reached();
   return std::move(result_);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,8 +28,7 @@ struct RunResult {
   std::uint64_t trace_hash = 0;
   std::vector<std::string> trace;  // where it was asked for
   std::uint64_t events = 0;
-  std::uint64_t committed = 0;  // transactions
-  std::uint64_t crashes = 0;    // of the coordinator
+  std::map<std::string, std::uint64_t> reached;  // how often it got where
 };
 
 enum class KeepTrace { kNo, kYes };
