@@ -24,6 +24,8 @@ struct Faults {
   std::uint64_t lookup_refused = 0;
   // Of the coordinator: dies between two of its own steps.
   std::uint64_t dies_at_a_step = 0;
+  // Of the power: fails for the coordinator and a participant when a decision has just become durable.
+  std::uint64_t power_fails = 0;
 };
 
 }  // namespace assent::simulation

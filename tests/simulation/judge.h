@@ -35,6 +35,7 @@ class Judge {
   // Somewhere that runs must get to. A simulation that no longer does finds less than it did.
   void Reached(const std::string& where) { ++reached_[where]; }
   const std::map<std::string, std::uint64_t>& reached() const { return reached_; }
+  std::size_t decisions() const { return decisions_.size(); }
 
   // ---- What clients ask for ----
   // The operations of this branch, should it commit, are "<branch>/1" … "<branch>/<operations>".

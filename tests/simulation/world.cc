@@ -56,6 +56,7 @@ class World {
   std::string WhatGivesTheFolderAway() const;
   void DoHarm();
   void CrashSomeStore(absl::Duration longest);
+  void FailPower();
   void Heal();
   std::string WhatIsUnrest() const;
   void CheckThatItServes();
@@ -136,6 +137,7 @@ void World::DrawFaults() {
   faults_.sync_slow = draw(5, 20);
   faults_.lookup_refused = draw(5, 20);
   faults_.dies_at_a_step = draw(50, 500);
+  faults_.power_fails = draw(3, 20);
   harm_every_ = draw(50, 500);
   events_until_harm_ = harm_every_;
 }
@@ -254,6 +256,7 @@ bool World::Holds(const std::string& participant, const std::string& gid) const 
 // ---- Running --------------------------------------------------------------------------------------------------------
 
 void World::Step() {
+  const std::size_t decisions = judge_.decisions();
   try {
     queue_.RunNext();
   } catch (const CheckFailure& failure) {
@@ -261,6 +264,7 @@ void World::Step() {
   }
   ++result_.events;
   if (!is_healing_ && !wrong_disk_ && harm_every_ != 0 && --events_until_harm_ == 0) DoHarm();
+  if (judge_.decisions() > decisions && random_.OneIn(faults_.power_fails)) FailPower();
   if (wrong_disk_ && coordinator_.process != nullptr && coordinator_.process->is_serving()) EndTheWrongStart();
   if (process_ && !process_->is_alive()) BuryCoordinator();
 }
@@ -300,9 +304,8 @@ void World::DoHarm() {
       return;
     case 2:
       return CrashSomeStore(absl::Seconds(5));
-    case 3:  // one power supply
-      if (process_) process_->Die();
-      return CrashSomeStore(absl::Seconds(15));
+    case 3:
+      return FailPower();
     case 4: {
       wall_clock_.jumped = random_.Between(absl::Hours(-48), absl::Hours(48));
       return trace_.Note("the wall clock jumps to ", absl::FormatDuration(wall_clock_.jumped));
@@ -315,6 +318,11 @@ void World::DoHarm() {
       queue_.After(random_.Between(absl::Milliseconds(10), absl::Seconds(10)), [this, a, b] { network_.Mend(a, b); });
     }
   }
+}
+
+void World::FailPower() {
+  if (process_) process_->Die();
+  CrashSomeStore(absl::Seconds(15));
 }
 
 void World::CrashSomeStore(absl::Duration longest) {
