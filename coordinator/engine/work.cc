@@ -149,7 +149,10 @@ void Shard::ExecuteIn(const TransactionPtr& transaction, v1::ExecuteRequest requ
   }
   transaction->request_bytes += bytes;
   transaction->operations += asked;
-  auto done = [transaction, index, reply = std::move(answer)](const ExecuteOutcome& outcome) mutable {
+  // Kept by the transaction, and run while it lives: held in turn, it would outlive a shard that ends before its
+  // answer.
+  auto done = [transaction = transaction.get(), index,
+               reply = std::move(answer)](const ExecuteOutcome& outcome) mutable {
     if (outcome.ok) {
       v1::ExecuteResponse response;
       *response.mutable_result() = outcome.result;

@@ -436,6 +436,21 @@ TEST_F(ShardTest, WorkThatComesTooLateIsAnsweredWithWhatBecameOfTheTransaction) 
   EXPECT_EQ(FailureOf((*unknown_branch)->status()).outcome(), v1::COMMITTED);
 }
 
+TEST(ShardEndTest, WorkThatOutlivesItsTransactionIsAnsweredWhenTheShardEnds) {
+  FakeStore db_store;
+  FakeStore events_store;
+  auto coordinator = std::make_unique<CoordinatorUnderTest>(db_store, events_store);
+  coordinator->Start();
+  coordinator->db->hold_execute = true;
+  const std::string txn = coordinator->BeginAndEnlistBoth();
+  const auto executed = coordinator->Execute(txn, "db", 1);
+  ASSERT_TRUE((*coordinator->Abort(txn))->ok());
+  ASSERT_FALSE(executed->has_value());
+  coordinator.reset();
+  ASSERT_TRUE(executed->has_value()) << "its caller waits for ever";
+  EXPECT_EQ((*executed)->status().code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(ShardTest, ListGivesWhatMatches) {
   const std::string first = t.BeginAndEnlistBoth();
   t.scheduler.Advance(absl::Seconds(5));
