@@ -66,8 +66,8 @@ void BrokerParticipant::Start(std::vector<std::string> unfinished_tokens, std::f
 
 void BrokerParticipant::TakeOver() {
   FenceLeftBehind();
-  for (std::uint32_t i = 0; i < kIdsOfAShard; ++i) {
-    const std::uint32_t number = place_.shard + i * place_.shards;
+  // Those that are pinned belong to whoever finishes their transactions.
+  for (std::uint32_t number = place_.shard; known_.size() < kIdsOfAShard; number += place_.shards) {
     if (!pinned_.contains(number) && known_.insert(number).second) Fence(number);
   }
 }
