@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace assent {
 
 std::uint32_t LogStart::LastTakeOverOf(const std::string& participant) const {
+  if (ASSENT_MUTANT(taken_over_by_refused_starts)) return epoch - 1;
   if (const auto found = taken_over.find(participant); found != taken_over.end()) return found->second;
   if (taken_over.empty()) return 0;
   const auto last = std::max_element(taken_over.begin(), taken_over.end(),

@@ -6,7 +6,7 @@ namespace assent::simulation {
 namespace {
 
 constexpr absl::Duration kLongestStartPatience = absl::Seconds(3);
-constexpr absl::Duration kAskAgain = absl::Milliseconds(100);
+constexpr absl::Duration kLook = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -21,41 +21,43 @@ CoordinatorProcess::CoordinatorProcess(const EngineOptions& options, EventQueue&
       patience_left_(random.Between(absl::ZeroDuration(), kLongestStartPatience)) {
   trace_.Note("coordinator starts: epoch ", log_->start().epoch, ", ", options_.shards, " shards, ",
               log_->start().unfinished.size(), " unfinished");
+  std::vector<std::string> names;
   for (std::uint32_t i = 0; i < options_.shards; ++i) {
     loops_.push_back(std::make_unique<Loop>(queue, random, process_));
-    shards_.push_back(std::make_unique<Shard>(options_, Shard::Place{i, options_.shards}, routing_, *log_, *process_,
-                                              *loops_[i], make_participants(process_, *loops_[i], i),
-                                              [this](const std::string& participant) { TakeOver({participant}); }));
+    auto participants = make_participants(process_, *loops_[i], i);
+    names.clear();
+    for (const auto& participant : participants) names.emplace_back(participant->name());
+    shards_.push_back(std::make_unique<Shard>(
+        options_, Shard::Place{i, options_.shards}, routing_, *log_, *process_, *loops_[i], std::move(participants),
+        [this](const std::string& participant, const Shard::ForeignNames& foreign) {
+          gate_->Hear(participant, foreign);
+        }));
     loops_[i]->Post([shard = shards_[i].get()] { shard->Start(); });
   }
-  identity_ = std::make_unique<IdentityCheck>(shards_[0]->participant_count());
+  gate_ = std::make_unique<TakeOverGate>(*log_, names,
+                                         [this](const std::function<void(Shard&)>& task) { TellShards(task); });
   loops_[0]->Post([this] { CheckIdentity(); });
 }
 
 // As ShardedEngine::CheckIdentity(), without a thread that waits.
 void CoordinatorProcess::CheckIdentity() {
-  if (!options_.adopt && !identity_->IsComplete() && patience_left_ > absl::ZeroDuration()) {
-    shards_[0]->ListForeignWork([this](const std::string& participant, std::vector<std::string> foreign) {
-      identity_->Heard(participant, foreign);
-    });
-    patience_left_ -= kAskAgain;
-    loops_[0]->After(kAskAgain, [this] { CheckIdentity(); });
+  if (!gate_->HasHeardAll() && patience_left_ > absl::ZeroDuration()) {
+    patience_left_ -= kLook;
+    loops_[0]->After(kLook, [this] { CheckIdentity(); });
     return;
   }
-  auto verdict = identity_->Verdict(log_->start().coordinator);
-  if (!verdict.ok()) {
-    trace_.Note("coordinator refuses to start: ", std::string(verdict.status().message()));
+  if (const absl::Status opened = gate_->Open(); !opened.ok()) {
+    trace_.Note("coordinator refuses to start: ", std::string(opened.message()));
     has_refused_ = true;
     return process_->Die();
   }
   trace_.Note("coordinator serves");
-  TakeOver(*verdict);
   is_serving_ = true;
 }
 
-void CoordinatorProcess::TakeOver(const absl::flat_hash_set<std::string>& checked) {
+void CoordinatorProcess::TellShards(const std::function<void(Shard&)>& task) {
   for (std::uint32_t i = 0; i < shards_.size(); ++i) {
-    loops_[i]->Post([shard = shards_[i].get(), checked] { shard->TakeOver(checked); });
+    loops_[i]->Post([shard = shards_[i].get(), task] { task(*shard); });
   }
 }
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "coordinator/engine/engine.h"
-#include "coordinator/engine/identity_check.h"
 #include "coordinator/engine/routing.h"
 #include "coordinator/engine/shard.h"
+#include "coordinator/engine/take_over_gate.h"
 #include "tests/simulation/process.h"
 #include "tests/simulation/simulated_log.h"
 
@@ -44,7 +44,7 @@ class CoordinatorProcess {
 
  private:
   void CheckIdentity();
-  void TakeOver(const absl::flat_hash_set<std::string>& checked);
+  void TellShards(const std::function<void(Shard&)>& task);
   std::uint32_t ShardOfNew(const std::string& request_id);
   template <typename Request>
   std::uint32_t ShardOfEither(const Request& request);
@@ -59,7 +59,7 @@ class CoordinatorProcess {
   const Routing routing_;
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::unique_ptr<IdentityCheck> identity_;
+  std::unique_ptr<TakeOverGate> gate_;
   absl::Duration patience_left_;
   bool is_serving_ = false;
   bool has_refused_ = false;

@@ -25,6 +25,7 @@ SimulatedLog::SimulatedLog(Disk& disk, EventQueue& queue, Random& random, const 
   for (const auto& [sequence, decision] : disk_.decisions) {
     if (decision.outcome() == v1::COMMITTED && !disk_.ended.contains(sequence)) start_.unfinished.push_back(decision);
   }
+  start_.taken_over.insert(disk_.taken_over.begin(), disk_.taken_over.end());
   if (ASSENT_MUTANT(request_forgotten_at_restart)) disk_.requests.clear();
 }
 
@@ -37,6 +38,10 @@ void SimulatedLog::Decide(const v1::DecisionRecord& decision, Done done) {
 }
 
 void SimulatedLog::End(const TxnId& txn, Done done) { Add({.ended = txn.sequence, .done = std::move(done)}); }
+
+void SimulatedLog::RecordTakeOver(const std::string& participant, std::uint32_t epoch, Done done) {
+  Add({.taken_over = std::pair(participant, epoch), .done = std::move(done)});
+}
 
 void SimulatedLog::RecordHeuristic(const v1::HeuristicRecord& heuristic, Done done) {
   Add({.heuristic = heuristic, .done = std::move(done)});
@@ -85,6 +90,7 @@ void SimulatedLog::MakeDurable(const Write& write) {
   }
   if (write.heuristic) judge_.Heuristic(*write.heuristic);
   if (write.ended != 0) disk_.ended.insert(write.ended);
+  if (write.taken_over) disk_.taken_over[write.taken_over->first] = write.taken_over->second;
 }
 
 // ---- Sequences and look-ups -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/log/decision_log.h"
@@ -26,6 +27,7 @@ struct Disk {
   std::map<std::uint64_t, v1::DecisionRecord> decisions;  // by sequence
   std::map<std::string, std::uint64_t> requests;          // -> sequence
   std::set<std::uint64_t> ended;
+  std::map<std::string, std::uint32_t> taken_over;  // participant -> epoch
 };
 
 // The decision log as one process has it open. Writes gather while the last group is being synced; a crash keeps the
@@ -40,6 +42,7 @@ class SimulatedLog final : public DecisionLog {
   const LogStart& start() const override { return start_; }
   void Decide(const v1::DecisionRecord& decision, Done done) override;
   void End(const TxnId& txn, Done done) override;
+  void RecordTakeOver(const std::string& participant, std::uint32_t epoch, Done done) override;
   void RecordHeuristic(const v1::HeuristicRecord& heuristic, Done done) override;
   std::uint64_t NextSequence() override;
   std::uint64_t last_sequence() const override { return last_sequence_; }
@@ -55,6 +58,7 @@ class SimulatedLog final : public DecisionLog {
     std::optional<v1::DecisionRecord> decision;
     std::optional<v1::HeuristicRecord> heuristic;
     std::uint64_t ended = 0;  // a sequence
+    std::optional<std::pair<std::string, std::uint32_t>> taken_over;
     Done done;
   };
 

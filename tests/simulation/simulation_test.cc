@@ -118,16 +118,15 @@ TEST_P(MutantTest, IsFound) {
   FAIL() << "the bug \"" << GetParam() << "\" is switched on, and " << kSeedsForAMutant << " seeds do not find it";
 }
 
-INSTANTIATE_TEST_SUITE_P(KnownBugs, MutantTest,
-                         testing::Values("committed_before_durable", "told_before_durable", "presumed_committed",
-                                         "unknown_vote_is_no", "unknown_end_is_done", "epoch_not_bumped",
-                                         "forgotten_before_end_is_durable", "foreign_work_swept",
-                                         "names_compared_by_prefix", "command_tag_ignored", "running_work_swept",
-                                         "swept_only_once", "request_forgotten_at_restart",
-                                         "abort_of_request_unrecorded", "acknowledged_before_synced",
-                                         "records_before_sql", "aborted_while_deciding", "unfinished_tokens_untold",
-                                         "foreign_work_unnoticed", "unfinished_request_misrouted"),
-                         [](const auto& mutant) { return std::string(mutant.param); });
+INSTANTIATE_TEST_SUITE_P(
+    KnownBugs, MutantTest,
+    testing::Values("committed_before_durable", "told_before_durable", "presumed_committed", "unknown_vote_is_no",
+                    "unknown_end_is_done", "epoch_not_bumped", "forgotten_before_end_is_durable", "foreign_work_swept",
+                    "names_compared_by_prefix", "command_tag_ignored", "running_work_swept", "swept_only_once",
+                    "request_forgotten_at_restart", "abort_of_request_unrecorded", "acknowledged_before_synced",
+                    "records_before_sql", "aborted_while_deciding", "unfinished_tokens_untold",
+                    "foreign_work_unnoticed", "unfinished_request_misrouted", "taken_over_by_refused_starts"),
+    [](const auto& mutant) { return std::string(mutant.param); });
 
 bool ParseOption(std::string argument) {
   const auto number = [&](const char* name, std::uint64_t& value) {

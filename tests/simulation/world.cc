@@ -5,10 +5,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/failpoint.h"
 #include "tests/simulation/broker_participant.h"
 #include "tests/simulation/database_participant.h"
 
 namespace assent {
+namespace {
+
+simulation::Process* process_at_failpoints = nullptr;  // the one that runs
+
+}  // namespace
+
+// In place of base/failpoint_off.cc: at each of these places the process may die.
+void HitFailpoint(Failpoint) {
+  if (process_at_failpoints != nullptr) process_at_failpoints->MayAct();
+}
 
 // In place of base/check.cc, which ends the process.
 void CheckFailed(const char* file, int line, const char* condition, const char* message) {
@@ -118,6 +129,7 @@ World::World(std::uint64_t seed, KeepTrace keep_trace)
 
 World::~World() {
   if (process_) process_->Die();
+  process_at_failpoints = nullptr;
   coordinator_.process.reset();
 }
 
@@ -136,7 +148,7 @@ void World::DrawFaults() {
   faults_.sync_fails = draw(20, 200);
   faults_.sync_slow = draw(5, 20);
   faults_.lookup_refused = draw(5, 20);
-  faults_.dies_at_a_step = draw(50, 500);
+  faults_.dies_at_a_step = draw(100, 1000);
   faults_.power_fails = draw(3, 20);
   harm_every_ = draw(50, 500);
   events_until_harm_ = harm_every_;
@@ -192,9 +204,10 @@ std::vector<std::unique_ptr<Participant>> World::MakeParticipants(const ProcessP
 
 void World::StartCoordinator() {
   options_.shards = static_cast<std::uint32_t>(random_.Between(1, most_shards_));
-  if (!is_healing_ && random_.OneIn(4)) GiveTheWrongFolder();
+  if (!is_healing_ && !wrong_disk_ && random_.OneIn(4)) GiveTheWrongFolder();
   if (!wrong_disk_) backup_ = disk_;
   process_ = std::make_shared<Process>(queue_, wall_clock_, random_, faults_);
+  process_at_failpoints = process_.get();
   Disk& disk = wrong_disk_ ? *wrong_disk_ : disk_;
   auto log = std::make_unique<SimulatedLog>(disk, queue_, random_, faults_, judge_, process_);
   coordinator_.process =
@@ -205,8 +218,8 @@ void World::StartCoordinator() {
   if (coordinator_.process->unfinished() > 0) judge_.Reached("starts with unfinished decisions");
 }
 
-// An empty data folder, or the backup of the last start. Only while something is prepared that gives it away, and with
-// every participant in reach: else it may start, as docs/protocol.md says.
+// An empty data folder, or the backup of the last start; tried again where it was refused. Only while something is
+// prepared that gives it away, and with every participant in reach: else it may start, as docs/protocol.md says.
 void World::GiveTheWrongFolder() {
   if (options_.adopt) return;
   wrong_disk_ =
@@ -233,11 +246,13 @@ void World::TakeTheWrongFolderAway() {
 }
 
 std::string World::WhatGivesTheFolderAway() const {
+  std::uint32_t last_take_over = 0;
+  for (const auto& [participant, epoch] : wrong_disk_->taken_over) last_take_over = std::max(last_take_over, epoch);
   for (const auto& database : databases_) {
     for (const auto& [gid, prepared] : database->prepared()) {
       const auto branch = ParseGid(gid);
       if (!branch || branch->txn.coordinator != kOurs) continue;
-      if (wrong_disk_->coordinator != kOurs || branch->txn.epoch >= wrong_disk_->epoch) return gid;
+      if (wrong_disk_->coordinator != kOurs || branch->txn.epoch > last_take_over) return gid;
     }
   }
   return "";
@@ -286,9 +301,11 @@ void World::BuryCoordinator() {
   judge_.Reached(coordinator_.process->has_refused() ? "starts that refuse"
                  : process_->died_at_a_step()        ? "deaths in the middle of a step"
                                                      : "deaths between events");
+  const bool is_tried_again = coordinator_.process->has_refused() && random_.OneIn(2);
+  process_at_failpoints = nullptr;
   process_.reset();
   coordinator_.process.reset();
-  if (wrong_disk_) TakeTheWrongFolderAway();
+  if (wrong_disk_ && !is_tried_again) TakeTheWrongFolderAway();
   queue_.After(random_.Between(absl::Milliseconds(10), absl::Seconds(2)), [this] { StartCoordinator(); });
 }
 
