@@ -11,7 +11,7 @@ namespace assent::kafka {
 namespace {
 
 constexpr std::size_t kMaxTopicNameBytes = 249;
-constexpr std::size_t kMostCompressedInATurn = 64 * 1024;
+constexpr std::size_t kMostCompressedInATurn = std::size_t{64} << 10;
 
 bool IsTopicName(std::string_view name) {
   const auto is_allowed = [](char c) {
