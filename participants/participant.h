@@ -9,6 +9,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/escaping.h"
 #include "absl/time/time.h"
 #include "assent/v1/types.pb.h"
 #include "base/ids.h"
@@ -74,6 +75,9 @@ struct OwnWork {
   // Ids of things other than branches that carry this coordinator's name and another incarnation, such as transactional
   // ids: another decision log works, or worked, here under this name.
   std::vector<std::string> foreign;
+  // Things other than branches, of this coordinator, under which work is open that no decision needs and nobody here
+  // has begun: TakeOver() ends it.
+  std::vector<std::string> left_open;
 };
 
 // How a participant is doing, for operators.
@@ -81,6 +85,21 @@ struct ParticipantHealth {
   bool available = false;
   std::string message;  // "PostgreSQL 15.3, 4 of 16 connections" or why not available
 };
+
+// What a look at a participant gave, for operators.
+struct Inspection {
+  // How many branches of anybody it can hold prepared, and how many it does: -1 where there is no such bound.
+  std::int64_t prepared_limit = -1;
+  std::int64_t prepared = -1;
+  std::vector<v1::Finding> findings;  // about its settings; their subject is left to the caller
+};
+
+// Bytes that nobody here can read, in hexadecimal: the first of them.
+inline std::string DescribeUnknownToken(const std::string& token) {
+  constexpr std::size_t kMostBytes = 64;
+  const std::string hex = absl::BytesToHexString(token.substr(0, kMostBytes));
+  return token.size() > kMostBytes ? hex + "…" : hex;
+}
 
 // One participant as one shard sees it: the port that every adapter implements.
 //
@@ -99,6 +118,7 @@ class Participant {
   using PrepareDone = absl::AnyInvocable<void(Vote)>;
   using FinishDone = absl::AnyInvocable<void(Finish)>;
   using ListDone = absl::AnyInvocable<void(absl::StatusOr<OwnWork>)>;
+  using InspectDone = absl::AnyInvocable<void(absl::StatusOr<Inspection>)>;
 
   virtual ~Participant() = default;
 
@@ -143,6 +163,12 @@ class Participant {
   virtual void ListOwn(ListDone done) = 0;
 
   virtual ParticipantHealth health() const = 0;
+
+  // Looks at the participant's settings and its room, for operators; changes nothing.
+  virtual void Inspect(InspectDone done) { done(Inspection()); }
+
+  // A token of this participant's in words. It shows no data of the branch's.
+  virtual std::string DescribeToken(const std::string& token) const { return DescribeUnknownToken(token); }
 };
 
 }  // namespace assent

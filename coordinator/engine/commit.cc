@@ -287,26 +287,4 @@ void Shard::GetTransaction(v1::GetTransactionRequest request, Answer<v1::Transac
   });
 }
 
-std::vector<v1::TransactionDescription> Shard::List(const v1::ListTransactionsRequest& request, std::uint64_t after,
-                                                    std::size_t limit) const {
-  std::vector<v1::TransactionDescription> listed;
-  const absl::Time began_before =
-      clock_.Now() - absl::Seconds(request.older_than().seconds()) - absl::Nanoseconds(request.older_than().nanos());
-  for (auto it = transactions_.upper_bound(after); it != transactions_.end() && listed.size() < limit; ++it) {
-    if (it->second->began > began_before) continue;
-    v1::TransactionDescription description = Describe(*it->second);
-    const auto has_participant = [&](const v1::BranchDescription& branch) {
-      return branch.participant() == request.participant();
-    };
-    if (!request.participant().empty() &&
-        std::none_of(description.branches().begin(), description.branches().end(), has_participant)) {
-      continue;
-    }
-    const auto& states = request.states();
-    if (!states.empty() && std::find(states.begin(), states.end(), description.state()) == states.end()) continue;
-    listed.push_back(std::move(description));
-  }
-  return listed;
-}
-
 }  // namespace assent

@@ -2,13 +2,14 @@
 #include "coordinator/engine/shard.h"
 
 namespace assent {
-namespace {
 
 void SetTime(absl::Time time, google::protobuf::Timestamp& proto) {
   const std::int64_t micros = absl::ToUnixMicros(time);
   proto.set_seconds(micros / 1'000'000);
   proto.set_nanos(static_cast<std::int32_t>(micros % 1'000'000) * 1'000);
 }
+
+namespace {
 
 v1::TransactionState StateOf(const Transaction& transaction) {
   switch (transaction.state.phase) {
@@ -59,6 +60,8 @@ v1::TransactionDescription Describe(const Transaction& transaction) {
     branch.set_repaired(run.is_repaired);
   }
   if (!transaction.failure.reason().empty()) *description.mutable_failure() = transaction.failure;
+  if (transaction.decided_at != absl::InfinitePast())
+    SetTime(transaction.decided_at, *description.mutable_decided_at());
   return description;
 }
 
@@ -71,6 +74,7 @@ v1::TransactionDescription Describe(const EndedTransaction& ended) {
                         : ended.outcome == v1::ABORTED ? v1::STATE_ABORTED
                                                        : v1::STATE_FORGOTTEN);
   if (!ended.failure.reason().empty()) *description.mutable_failure() = ended.failure;
+  if (ended.decided_at != absl::InfinitePast()) SetTime(ended.decided_at, *description.mutable_decided_at());
   const protocol::BranchPhase as_decided =
       ended.outcome == v1::COMMITTED ? protocol::BranchPhase::kCommitted : protocol::BranchPhase::kAborted;
   for (const EndedBranch& known : ended.branches) {
@@ -80,6 +84,7 @@ v1::TransactionDescription Describe(const EndedTransaction& ended) {
     branch.set_state(std::string(protocol::Name(known.is_heuristic ? protocol::BranchPhase::kHeuristic : as_decided)));
     branch.set_heuristic(known.is_heuristic);
     branch.set_repaired(known.is_repaired);
+    branch.set_waits_for(known.what);
   }
   return description;
 }

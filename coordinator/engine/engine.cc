@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/failpoint.h"
@@ -110,11 +112,15 @@ class ShardedEngine final : public Engine {
     PostByEither(&Shard::GetTransaction, std::move(request), std::move(reply));
   }
   void DescribeTransaction(v1::DescribeTransactionRequest request, Reply<v1::TransactionDescription> reply) override {
-    v1::GetTransactionRequest by_id;
-    by_id.set_txn_id(std::move(*request.mutable_txn_id()));
-    GetTransaction(std::move(by_id), std::move(reply));
+    PostByTxn(&Shard::DescribeTransaction, std::move(request), std::move(reply));
   }
   void ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) override;
+  void ListParticipants(v1::ListParticipantsRequest request, Reply<v1::ListParticipantsResponse> reply) override;
+  void ListAudit(v1::ListAuditRequest request, Reply<v1::ListAuditResponse> reply) override;
+  void ResolveBranch(v1::ResolveBranchRequest request, Reply<v1::ResolveBranchResponse> reply) override {
+    PostByTxn(&Shard::ResolveBranch, std::move(request), std::move(reply));
+  }
+  void Recover(v1::RecoverRequest request, Reply<v1::RecoverResponse> reply) override;
 
   absl::Status CheckIdentity(absl::Duration patience, std::function<bool()> is_given_up) override;
 
@@ -200,17 +206,24 @@ std::uint64_t SequenceOf(const v1::TransactionDescription& description) {
   return id ? id->sequence : 0;
 }
 
+absl::StatusOr<std::size_t> PageSize(std::int32_t asked) {
+  if (asked >= 0 && asked <= kLargestPage) return static_cast<std::size_t>(asked == 0 ? kDefaultPage : asked);
+  return absl::InvalidArgumentError(absl::StrCat("page_size is ", asked, "; it must be between 0 and ", kLargestPage));
+}
+
+absl::Status NoPageToken(const std::string& token) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("page_token \"", token.substr(0, 80), "\" is not one that an earlier answer gave"));
+}
+
 void ShardedEngine::ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) {
-  if (request.page_size() < 0 || request.page_size() > kLargestPage) {
-    return reply(absl::InvalidArgumentError(
-        absl::StrCat("page_size is ", request.page_size(), "; it must be between 0 and ", kLargestPage)));
-  }
+  const absl::StatusOr<std::size_t> page_size = PageSize(request.page_size());
+  if (!page_size.ok()) return reply(page_size.status());
   std::uint64_t after = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &after)) {
-    return reply(absl::InvalidArgumentError(
-        absl::StrCat("page_token \"", request.page_token(), "\" is not one that an earlier answer gave")));
+    return reply(NoPageToken(request.page_token()));
   }
-  const std::size_t limit = request.page_size() == 0 ? kDefaultPage : request.page_size();
+  const std::size_t limit = *page_size;
   auto gathering = std::make_shared<Gathering>();
   gathering->outstanding = shards_.size();
   auto answer = std::make_shared<Answer<v1::ListTransactionsResponse>>(std::move(reply));
@@ -231,6 +244,124 @@ void ShardedEngine::ListTransactions(v1::ListTransactionsRequest request, Reply<
         *response.add_transactions() = std::move(description);
       }
       (*answer)(std::move(response));
+    });
+  }
+}
+
+// What all shards, and the participants themselves, say about the participants; given when the last has spoken.
+struct ParticipantsGathering {
+  std::mutex mutex;
+  std::size_t outstanding = 0;
+  v1::ListParticipantsResponse response;
+};
+
+bool IsBefore(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
+  return std::pair(a.seconds(), a.nanos()) < std::pair(b.seconds(), b.nanos());
+}
+
+// Adds another shard's view of a participant: `whole` begins as that of the first one that has spoken.
+void AddView(const v1::ParticipantDescription& view, bool is_first_shard, v1::ParticipantDescription& whole) {
+  if (is_first_shard) {
+    whole.set_available(view.available());
+    whole.set_health(view.health());
+  }
+  whole.set_takes_branches(whole.takes_branches() && view.takes_branches());
+  whole.set_open(whole.open() + view.open());
+  whole.set_in_doubt(whole.in_doubt() + view.in_doubt());
+  const bool is_older = view.has_oldest_in_doubt() &&
+                        (!whole.has_oldest_in_doubt() || IsBefore(view.oldest_in_doubt(), whole.oldest_in_doubt()));
+  if (is_older) *whole.mutable_oldest_in_doubt() = view.oldest_in_doubt();
+  for (const std::string& id : view.left_alone()) {
+    const auto& known = whole.left_alone();
+    if (std::find(known.begin(), known.end(), id) == known.end()) whole.add_left_alone(id);
+  }
+}
+
+void AddInspection(const Inspection& inspection, v1::ParticipantDescription& description) {
+  if (inspection.prepared_limit >= 0) description.set_prepared_limit(inspection.prepared_limit);
+  if (inspection.prepared >= 0) description.set_prepared(inspection.prepared);
+  for (const v1::Finding& finding : inspection.findings) {
+    v1::Finding& added = *description.add_findings();
+    added = finding;
+    added.set_subject(absl::StrCat("participant ", description.name()));
+  }
+}
+
+void ShardedEngine::ListParticipants(v1::ListParticipantsRequest, Reply<v1::ListParticipantsResponse> reply) {
+  const std::size_t participants = shards_.front()->shard->participant_count();
+  auto gathering = std::make_shared<ParticipantsGathering>();
+  gathering->outstanding = shards_.size() + participants;
+  for (std::size_t i = 0; i < participants; ++i) gathering->response.add_participants()->set_takes_branches(true);
+  auto answer = std::make_shared<Answer<v1::ListParticipantsResponse>>(std::move(reply));
+  // Called with the mutex held.
+  const auto spoke = [gathering, answer] {
+    if (--gathering->outstanding == 0) (*answer)(std::move(gathering->response));
+  };
+  for (const auto& thread : shards_) {
+    const bool is_first = thread == shards_.front();
+    thread->scheduler->Post([shard = thread->shard.get(), is_first, gathering, spoke] {
+      const std::vector<v1::ParticipantDescription> views = shard->DescribeParticipants();
+      const std::lock_guard lock(gathering->mutex);
+      for (std::size_t i = 0; i < views.size(); ++i) {
+        v1::ParticipantDescription& whole = *gathering->response.mutable_participants(static_cast<int>(i));
+        whole.set_name(views[i].name());
+        whole.set_kind(views[i].kind());
+        AddView(views[i], is_first, whole);
+      }
+      spoke();
+    });
+  }
+  ShardThread& first = *shards_.front();
+  first.scheduler->Post([shard = first.shard.get(), gathering, spoke] {
+    shard->InspectParticipants([gathering, spoke](std::size_t index, absl::StatusOr<Inspection> inspection) {
+      const std::lock_guard lock(gathering->mutex);
+      // One that cannot be asked says so by its health.
+      if (inspection.ok())
+        AddInspection(*inspection, *gathering->response.mutable_participants(static_cast<int>(index)));
+      spoke();
+    });
+  });
+}
+
+// A page's last key is bytes; its token is their hexadecimal digits.
+void ShardedEngine::ListAudit(v1::ListAuditRequest request, Reply<v1::ListAuditResponse> reply) {
+  const absl::StatusOr<std::size_t> page_size = PageSize(request.page_size());
+  if (!page_size.ok()) return reply(page_size.status());
+  const std::string& token = request.page_token();
+  const bool is_hex = token.size() % 2 == 0 && std::all_of(token.begin(), token.end(), absl::ascii_isxdigit);
+  if (!is_hex) return reply(NoPageToken(token));
+  ShardThread& first = *shards_.front();
+  log_.ListAudit(absl::HexStringToBytes(token), *page_size,
+                 [&first, answer = Answer<v1::ListAuditResponse>(std::move(reply))](auto page) mutable {
+                   first.scheduler->Post([&first, page = std::move(page), answer = std::move(answer)]() mutable {
+                     if (!page.ok()) return answer(page.status());
+                     v1::ListAuditResponse response;
+                     for (v1::AuditEntry& entry : first.shard->DescribeAudit(page->records)) {
+                       *response.add_entries() = std::move(entry);
+                     }
+                     response.set_next_page_token(absl::BytesToHexString(page->last_key));
+                     answer(std::move(response));
+                   });
+                 });
+}
+
+void ShardedEngine::Recover(v1::RecoverRequest, Reply<v1::RecoverResponse> reply) {
+  struct Recovering {
+    std::mutex mutex;
+    std::size_t outstanding = 0;
+    v1::RecoverResponse response;
+  };
+  auto recovering = std::make_shared<Recovering>();
+  recovering->outstanding = shards_.size();
+  auto answer = std::make_shared<Answer<v1::RecoverResponse>>(std::move(reply));
+  for (const auto& thread : shards_) {
+    thread->scheduler->Post([shard = thread->shard.get(), recovering, answer] {
+      const v1::RecoverResponse here = shard->Recover();
+      const std::lock_guard lock(recovering->mutex);
+      v1::RecoverResponse& all = recovering->response;
+      all.set_retried(all.retried() + here.retried());
+      all.set_swept(std::max(all.swept(), here.swept()));  // every shard asks the same ones
+      if (--recovering->outstanding == 0) (*answer)(std::move(all));
     });
   }
 }

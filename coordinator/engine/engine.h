@@ -75,6 +75,10 @@ class Engine {
 
   virtual void ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) = 0;
   virtual void DescribeTransaction(v1::DescribeTransactionRequest request, Reply<v1::TransactionDescription> reply) = 0;
+  virtual void ListParticipants(v1::ListParticipantsRequest request, Reply<v1::ListParticipantsResponse> reply) = 0;
+  virtual void ListAudit(v1::ListAuditRequest request, Reply<v1::ListAuditResponse> reply) = 0;
+  virtual void ResolveBranch(v1::ResolveBranchRequest request, Reply<v1::ResolveBranchResponse> reply) = 0;
+  virtual void Recover(v1::RecoverRequest request, Reply<v1::RecoverResponse> reply) = 0;
 
   // Waits until every participant has said what it holds under our name, for at most `patience`; participants that are
   // down by then are checked when they return, and take no branches before. Then, in the background, the recovery of

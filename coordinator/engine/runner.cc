@@ -10,6 +10,7 @@
 #include "base/failpoint.h"
 #include "base/mutant.h"
 #include "base/shortened.h"
+#include "coordinator/engine/forced_step.h"
 
 namespace assent {
 
@@ -97,7 +98,7 @@ void Runner::Do(const TransactionPtr& transaction, const Action& action) {
       return WriteDecision(transaction, v1::ABORTED);
     case ActionKind::kCommitBranch:
     case ActionKind::kAbortBranch:
-      return FinishBranch(transaction, action.branch);
+      return StartFinishing(transaction, action.branch);
     case ActionKind::kWriteEnd:
       HitFailpoint(Failpoint::kEndUnwritten);
       return log_.End(transaction->id, [this, transaction] {
@@ -193,6 +194,7 @@ void Runner::PrepareBranch(const TransactionPtr& transaction, std::uint32_t bran
   BranchRun& run = transaction->branches[branch];
   run.waits_for = "its vote";
   HitFailpoint(Failpoint::kPrepareUnsent);
+  run.since = clock_.Now();
   run.participant->Prepare(transaction->Branch(branch), [this, transaction, branch](Vote vote) {
     HandleVote(transaction, branch, std::move(vote));
   });
@@ -204,6 +206,7 @@ void Runner::HandleVote(const TransactionPtr& transaction, std::uint32_t branch,
   BranchRun& run = transaction->branches[branch];
   run.token = std::move(vote.token);
   run.waits_for.clear();
+  run.since = clock_.Now();
   switch (vote.kind) {
     case Vote::Kind::kYes:
       return Feed(transaction, protocol::Voted{branch, protocol::VoteKind::kYes});
@@ -228,7 +231,8 @@ void Runner::WriteDecision(const TransactionPtr& transaction, v1::Outcome outcom
   record.set_outcome(outcome);
   record.set_request_id(transaction->request_id);
   record.set_request_hash(transaction->request_hash);
-  record.set_decided_at_us(absl::ToUnixMicros(clock_.Now()));
+  transaction->decided_at = clock_.Now();
+  record.set_decided_at_us(absl::ToUnixMicros(transaction->decided_at));
   if (outcome == v1::COMMITTED) {
     for (std::uint32_t i = 0; i < transaction->branches.size(); ++i) {
       if (transaction->state.branches[i].phase != BranchPhase::kPrepared) continue;
@@ -253,9 +257,17 @@ void Runner::WriteDecision(const TransactionPtr& transaction, v1::Outcome outcom
 
 // ---- Phase two ------------------------------------------------------------------------------------------------------
 
+void Runner::StartFinishing(const TransactionPtr& transaction, std::uint32_t branch) {
+  // What an earlier process left has waited for longer than this one knows.
+  const bool is_found = transaction->in_log || transaction->found_by_sweep;
+  if (!is_found) transaction->branches[branch].since = clock_.Now();
+  FinishBranch(transaction, branch);
+}
+
 void Runner::FinishBranch(const TransactionPtr& transaction, std::uint32_t branch) {
   BranchRun& run = transaction->branches[branch];
   run.retry = 0;
+  run.next_attempt = absl::InfinitePast();
   if (run.participant == nullptr) {
     run.waits_for = absl::StrCat("participant \"", run.participant_name,
                                  "\", which the configuration no longer names: name it again to finish this branch");
@@ -266,6 +278,7 @@ void Runner::FinishBranch(const TransactionPtr& transaction, std::uint32_t branc
     return;
   }
   ++run.attempts;
+  run.attempt_under_way = true;
   auto done = [this, transaction, branch](Finish finish) { HandleFinish(transaction, branch, std::move(finish)); };
   if (transaction->state.branches[branch].phase == BranchPhase::kCommitting) {
     HitFailpoint(Failpoint::kCommitUnsent);
@@ -291,16 +304,23 @@ void Runner::HandleFinish(const TransactionPtr& transaction, std::uint32_t branc
             "transaction {}: branch \"{}\" is repaired: participant \"{}\" had lost its work, and was given it again",
             transaction->id.ToString(), run.name, run.participant_name);
       }
-      return Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kAsTold});
+      Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kAsTold});
+      return EndAttempt(transaction, branch);
     case Finish::Kind::kRetry:
       if (ASSENT_MUTANT(unknown_end_is_done)) return Feed(transaction, protocol::BranchEnded{branch, {}});
       run.waits_for = std::move(finish.message);
-      run.retry = scheduler_.After(RetryDelay(run.attempts),
-                                   [this, transaction, branch] { FinishBranch(transaction, branch); });
-      return;
+      RetryLater(transaction, branch);
+      return EndAttempt(transaction, branch);
     case Finish::Kind::kHeuristic:
       return RecordHeuristic(transaction, branch, std::move(finish.message));
   }
+}
+
+void Runner::RetryLater(const TransactionPtr& transaction, std::uint32_t branch) {
+  BranchRun& run = transaction->branches[branch];
+  const absl::Duration delay = RetryDelay(run.attempts);
+  run.next_attempt = clock_.Now() + delay;
+  run.retry = scheduler_.After(delay, [this, transaction, branch] { FinishBranch(transaction, branch); });
 }
 
 void Runner::RecordHeuristic(const TransactionPtr& transaction, std::uint32_t branch, std::string what) {
@@ -320,6 +340,7 @@ void Runner::RecordHeuristic(const TransactionPtr& transaction, std::uint32_t br
     scheduler_.Post([this, transaction, branch, message] {
       transaction->branches[branch].waits_for = message;
       Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kHeuristic});
+      EndAttempt(transaction, branch);
     });
   });
 }
@@ -332,13 +353,22 @@ void Runner::FinishAt(const TransactionPtr& transaction, const Participant* part
   }
 }
 
-void Runner::RetryNow(const TransactionPtr& transaction, const Participant* participant) {
+int Runner::RetryNow(const TransactionPtr& transaction, const Participant* participant) {
+  int retried = 0;
   for (std::uint32_t i = 0; i < transaction->branches.size(); ++i) {
     BranchRun& run = transaction->branches[i];
-    if (run.participant != participant || run.retry == 0) continue;
+    if ((participant != nullptr && run.participant != participant) || run.retry == 0) continue;
     scheduler_.Cancel(run.retry);
     FinishBranch(transaction, i);
+    ++retried;
   }
+  return retried;
+}
+
+void Runner::EndAttempt(const TransactionPtr& transaction, std::uint32_t branch) {
+  transaction->branches[branch].attempt_under_way = false;
+  auto waiting = std::exchange(transaction->branches[branch].after_attempt, {});
+  for (auto& then : waiting) then();
 }
 
 absl::Duration Runner::RetryDelay(int attempts) {
@@ -348,6 +378,75 @@ absl::Duration Runner::RetryDelay(int attempts) {
   const double spread =
       0.5 + 0.5 * static_cast<double>(jitter_() - jitter_.min()) / static_cast<double>(jitter_.max() - jitter_.min());
   return bounded * spread;
+}
+
+// ---- By hand --------------------------------------------------------------------------------------------------------
+
+void Runner::TryNow(const TransactionPtr& transaction, std::uint32_t branch, absl::AnyInvocable<void()> then) {
+  BranchRun& run = transaction->branches[branch];
+  if (!run.attempt_under_way) {
+    scheduler_.Cancel(run.retry);
+    FinishBranch(transaction, branch);
+  }
+  if (!run.attempt_under_way) return then();
+  run.after_attempt.push_back(std::move(then));
+}
+
+void Runner::Force(const TransactionPtr& transaction, std::uint32_t branch, v1::HeuristicRecord step,
+                   absl::AnyInvocable<void(const Finish&)> done) {
+  BranchRun& run = transaction->branches[branch];
+  const BranchPhase phase = transaction->state.branches[branch].phase;
+  const auto refuse = [&](std::string why) { done({.kind = Finish::Kind::kRetry, .message = std::move(why)}); };
+  if (phase != BranchPhase::kCommitting && phase != BranchPhase::kAborting) return refuse("it has ended meanwhile");
+  if (run.participant == nullptr || !take_overs_.Has(run.participant)) return refuse(run.waits_for);
+  if (run.attempt_under_way) {
+    run.after_attempt.push_back([this, transaction, branch, step = std::move(step), done = std::move(done)]() mutable {
+      Force(transaction, branch, std::move(step), std::move(done));
+    });
+    return;
+  }
+  scheduler_.Cancel(std::exchange(run.retry, 0));
+  run.next_attempt = absl::InfinitePast();
+  run.attempt_under_way = true;
+  LogForced(step);
+  log_.RecordHeuristic(step, [this, transaction, branch, step, done = std::move(done)]() mutable {
+    scheduler_.Post([this, transaction, branch, step, done = std::move(done)]() mutable {
+      CallForced(transaction, branch, step, std::move(done));
+    });
+  });
+}
+
+void Runner::CallForced(const TransactionPtr& transaction, std::uint32_t branch, const v1::HeuristicRecord& step,
+                        absl::AnyInvocable<void(const Finish&)> done) {
+  const BranchRun& run = transaction->branches[branch];
+  auto finished = [this, transaction, branch, step, done = std::move(done)](const Finish& finish) mutable {
+    log_.RecordHeuristic(ForcedResult(step, finish, clock_.Now()),
+                         [this, transaction, branch, step, finish, done = std::move(done)]() mutable {
+                           scheduler_.Post([this, transaction, branch, step, finish, done = std::move(done)]() mutable {
+                             HandleForced(transaction, branch, step, finish, std::move(done));
+                           });
+                         });
+  };
+  if (step.forced() == v1::COMMITTED) {
+    run.participant->Commit(transaction->Branch(branch), run.token, std::move(finished));
+  } else {
+    run.participant->Abort(transaction->Branch(branch), run.token, std::move(finished));
+  }
+}
+
+void Runner::HandleForced(const TransactionPtr& transaction, std::uint32_t branch, const v1::HeuristicRecord& step,
+                          const Finish& finish, absl::AnyInvocable<void(const Finish&)> done) {
+  BranchRun& run = transaction->branches[branch];
+  if (finish.kind == Finish::Kind::kDone) {
+    run.waits_for = ForcedText(step);
+    Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kHeuristic});
+  } else {
+    // Also where it is found to have ended by itself: whether as decided, the next attempt finds out.
+    run.waits_for = finish.message;
+    RetryLater(transaction, branch);
+  }
+  done(finish);
+  EndAttempt(transaction, branch);
 }
 
 // ---- Waiters --------------------------------------------------------------------------------------------------------

@@ -39,8 +39,18 @@ class Runner {
   // Finishes what has waited for `participant` to be taken over.
   void FinishAt(const TransactionPtr& transaction, const Participant* participant);
 
-  // Repeats at once what waits for its next attempt at `participant`, which has come back.
-  void RetryNow(const TransactionPtr& transaction, const Participant* participant);
+  // Repeats at once what waits for its next attempt at `participant`, which has come back; null: at any. How many.
+  int RetryNow(const TransactionPtr& transaction, const Participant* participant);
+
+  // Tries at once to end a branch as decided, unless that is under way; `then` runs when the attempt has ended, or
+  // could not be made.
+  void TryNow(const TransactionPtr& transaction, std::uint32_t branch, absl::AnyInvocable<void()> then);
+
+  // Ends a branch that is to be finished as step.forced() says, against the decision: the step is made durable, then
+  // the participant is called, once, and then what came of it is made durable. Where the participant has not done it,
+  // the branch goes on as decided.
+  void Force(const TransactionPtr& transaction, std::uint32_t branch, v1::HeuristicRecord step,
+             absl::AnyInvocable<void(const Finish&)> done);
 
  private:
   void Do(const TransactionPtr& transaction, const protocol::Action& action);
@@ -52,8 +62,15 @@ class Runner {
   void KeepReply(Transaction& transaction, OperationSlot& slot);
   void PrepareBranch(const TransactionPtr& transaction, std::uint32_t branch);
   void HandleVote(const TransactionPtr& transaction, std::uint32_t branch, Vote vote);
+  void StartFinishing(const TransactionPtr& transaction, std::uint32_t branch);
   void FinishBranch(const TransactionPtr& transaction, std::uint32_t branch);
   void HandleFinish(const TransactionPtr& transaction, std::uint32_t branch, Finish finish);
+  void EndAttempt(const TransactionPtr& transaction, std::uint32_t branch);
+  void CallForced(const TransactionPtr& transaction, std::uint32_t branch, const v1::HeuristicRecord& step,
+                  absl::AnyInvocable<void(const Finish&)> done);
+  void HandleForced(const TransactionPtr& transaction, std::uint32_t branch, const v1::HeuristicRecord& step,
+                    const Finish& finish, absl::AnyInvocable<void(const Finish&)> done);
+  void RetryLater(const TransactionPtr& transaction, std::uint32_t branch);
   void RecordHeuristic(const TransactionPtr& transaction, std::uint32_t branch, std::string what);
   void WriteDecision(const TransactionPtr& transaction, v1::Outcome outcome);
   void Reach(const TransactionPtr& transaction, Milestone milestone);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "base/failpoint.h"
 #include "base/mutant.h"
+#include "coordinator/engine/forced_step.h"
 #include "coordinator/engine/request_hash.h"
 #include "coordinator/engine/sweep.h"
 
@@ -29,17 +30,22 @@ EndedTransaction EndedInTheLog(const LoggedOutcome& logged) {
                          .outcome = decision.outcome(),
                          .request_id = decision.request_id(),
                          .request_hash = decision.request_hash(),
-                         .failure = decision.failure()};
+                         .failure = decision.failure(),
+                         .decided_at = absl::FromUnixMicros(decision.decided_at_us())};
   for (const v1::BranchRecord& branch : decision.branches()) {
     ended.branches.push_back({.name = branch.branch(), .participant_name = branch.participant()});
   }
   for (const v1::HeuristicRecord& heuristic : logged.heuristics) {
+    const bool is_forced = heuristic.forced() != v1::OUTCOME_UNSPECIFIED;
+    if (is_forced && !heuristic.done()) continue;  // asked for; what came of it stands in another record
     const auto is_its = [&](const EndedBranch& branch) { return branch.name == heuristic.branch(); };
     auto branch = std::find_if(ended.branches.begin(), ended.branches.end(), is_its);
     if (branch == ended.branches.end()) {
       branch = ended.branches.insert(branch, {.name = heuristic.branch(), .participant_name = heuristic.participant()});
     }
     branch->is_heuristic = true;
+    branch->what = is_forced ? ForcedText(heuristic) : heuristic.what();
+    branch->token = heuristic.token();
   }
   return ended;
 }
@@ -69,9 +75,12 @@ Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, 
 
 Shard::~Shard() {
   // Who waits holds the transaction, and the transaction who waits: dropping them here answers "unknown" to each.
-  for (const auto& [sequence, transaction] : transactions_) {
+  for (const TransactionPtr& transaction : AllRunning()) {
     transaction->waiters.clear();
-    for (BranchRun& branch : transaction->branches) branch.operations.clear();
+    for (BranchRun& branch : transaction->branches) {
+      branch.operations.clear();
+      branch.after_attempt.clear();
+    }
   }
 }
 
@@ -104,6 +113,7 @@ void Shard::FinishDecision(const v1::DecisionRecord& record) {
   transaction->began = absl::InfinitePast();
   transaction->deadline = absl::InfiniteFuture();
   transaction->in_log = true;
+  transaction->decided_at = absl::FromUnixMicros(record.decided_at_us());
   absl::InlinedVector<protocol::BranchKind, 2> kinds;
   for (const v1::BranchRecord& branch : record.branches()) {
     Participant* const participant = FindParticipant(branch.participant());
@@ -112,7 +122,8 @@ void Shard::FinishDecision(const v1::DecisionRecord& record) {
     transaction->branches.push_back(BranchRun{.name = branch.branch(),
                                               .participant_name = branch.participant(),
                                               .participant = participant,
-                                              .token = branch.token()});
+                                              .token = branch.token(),
+                                              .since = transaction->decided_at});
   }
   transaction->state = protocol::DecidedInTheLog(kinds);
   transactions_[id->sequence] = transaction;
@@ -131,7 +142,8 @@ void Shard::Retire(const TransactionPtr& transaction) {
                          .outcome = transaction->aborted ? v1::ABORTED : v1::COMMITTED,
                          .request_id = transaction->request_id,
                          .request_hash = transaction->request_hash,
-                         .failure = transaction->failure};
+                         .failure = transaction->failure,
+                         .decided_at = transaction->decided_at};
   ended.branches.reserve(transaction->branches.size());
   for (std::size_t i = 0; i < transaction->branches.size(); ++i) {
     const BranchRun& run = transaction->branches[i];
@@ -139,7 +151,9 @@ void Shard::Retire(const TransactionPtr& transaction) {
     ended.branches.push_back({.name = run.name,
                               .participant_name = run.participant_name,
                               .is_heuristic = is_heuristic,
-                              .is_repaired = run.is_repaired});
+                              .is_repaired = run.is_repaired,
+                              .what = is_heuristic ? run.waits_for : std::string(),
+                              .token = is_heuristic ? run.token : std::string()});
   }
   Remember(std::move(ended));
 }

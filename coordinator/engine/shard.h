@@ -31,6 +31,8 @@ struct EndedBranch {
   std::string participant_name;
   bool is_heuristic = false;  // ended other than decided, or nobody can say
   bool is_repaired = false;
+  std::string what = {};   // was found, where heuristic
+  std::string token = {};  // the same
 };
 
 // What is known of a transaction that has ended. This process remembers the last ones, for quick repeats; the log knows
@@ -41,7 +43,8 @@ struct EndedTransaction {
   std::string request_id;
   std::string request_hash;
   v1::TransactionFailure failure;
-  std::vector<EndedBranch> branches;  // of a commit that the log knows: those that had something to commit
+  std::vector<EndedBranch> branches;             // of a commit that the log knows: those that had something to commit
+  absl::Time decided_at = absl::InfinitePast();  // as the log has it
 };
 
 // The transactions of one thread: answers the API's calls about them, and keeps those that have just ended.
@@ -78,9 +81,18 @@ class Shard {
   void RefuseSubmit(const std::string& request_id, const absl::Status& why, Answer<v1::SubmitResponse> answer);
   void GetTransaction(v1::GetTransactionRequest request, Answer<v1::TransactionDescription> answer);
 
+  // ---- For operators (administration.cc) ----
+
   // The transactions that match, in order of their sequences, at most `limit` behind the sequence `after`.
   std::vector<v1::TransactionDescription> List(const v1::ListTransactionsRequest& request, std::uint64_t after,
                                                std::size_t limit) const;
+  void DescribeTransaction(v1::DescribeTransactionRequest request, Answer<v1::TransactionDescription> answer);
+  // Each participant as this shard sees it, in the order of the configuration.
+  std::vector<v1::ParticipantDescription> DescribeParticipants() const;
+  // Asks each of them; `done` runs once for each, with its place in that order.
+  void InspectParticipants(std::function<void(std::size_t index, absl::StatusOr<Inspection> inspection)> done);
+  // Records of the audit trail in the API's words.
+  std::vector<v1::AuditEntry> DescribeAudit(const std::vector<v1::HeuristicRecord>& records) const;
 
   // A participant holds nothing foreign, which the log has recorded: what earlier processes left there is taken over,
   // that is, what is decided is finished, and prepared work of ours that nobody owns is ended. Before this nothing is
@@ -90,6 +102,14 @@ class Shard {
   // Why a participant is not taken over yet, for callers.
   void NoteSilence(const std::string& participant, const std::string& why);
   void NoteForeign(const std::string& participant, const std::vector<std::string>& foreign);
+
+  // ---- By hand (resolution.cc) ----
+
+  void ResolveBranch(v1::ResolveBranchRequest request, Answer<v1::ResolveBranchResponse> answer);
+  // Tries at once what waits for its next attempt, and sweeps.
+  v1::RecoverResponse Recover();
+
+  std::size_t participant_count() const { return participants_.size(); }
 
  private:
   friend class Sweep;
@@ -153,6 +173,25 @@ class Shard {
   std::vector<std::string> ForeignBeforeTakeOver(const Participant& participant, const OwnWork& work) const;
   std::vector<TransactionPtr> AllRunning() const;
 
+  // Resolving by hand.
+  struct HeldBranch;
+  void ResolveRunning(const TransactionPtr& transaction, const v1::ResolveBranchRequest& request,
+                      Answer<v1::ResolveBranchResponse> answer);
+  void ResolveUndecided(const TransactionPtr& transaction, const v1::ResolveBranchRequest& request,
+                        Answer<v1::ResolveBranchResponse> answer);
+  void ResolveDecided(const TransactionPtr& transaction, std::uint32_t branch, v1::Outcome decided,
+                      const v1::ResolveBranchRequest& request, Answer<v1::ResolveBranchResponse> answer);
+  void ResolveLeft(EndedTransaction ended, v1::ResolveBranchRequest request, Answer<v1::ResolveBranchResponse> answer);
+  void ResolveHeld(const std::shared_ptr<HeldBranch>& held);
+  void ForceHeld(const std::shared_ptr<HeldBranch>& held);
+  v1::ResolveBranchResponse Resolved(const Transaction& transaction, bool forced, std::string message) const;
+
+  // Describing.
+  std::string DescribeToken(const std::string& participant_name, const std::string& token) const;
+  v1::TransactionDescription DescribeForOperators(const Transaction& transaction) const;
+  v1::TransactionDescription DescribeForOperators(const EndedTransaction& ended) const;
+  std::vector<TransactionPtr> OrphansOf(const TxnId& id) const;
+
   v1::TransactionFailure Failure(const Transaction& transaction, v1::Outcome outcome, std::string reason) const;
 
   const EngineOptions& options_;
@@ -177,6 +216,8 @@ class Shard {
 
 // The status of a call that can no longer do anything about an ended transaction.
 absl::Status StatusOfEnded(const EndedTransaction& ended);
+
+void SetTime(absl::Time time, google::protobuf::Timestamp& proto);
 
 // A transaction in the API's words.
 v1::TransactionDescription Describe(const Transaction& transaction);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr absl::Duration kFirstDelay = absl::Milliseconds(250);
 constexpr absl::Duration kRetryFirstList = absl::Seconds(1);
+constexpr std::size_t kMostLeftAlone = 100;  // remembered of a participant: an operator needs no more to see why
 
 }  // namespace
 
@@ -37,8 +38,13 @@ std::vector<std::string> ForeignWork(const OwnWork& work, const LogStart& start,
 
 Sweep::Sweep(Shard& shard) : shard_(shard), next_delay_(kFirstDelay) {}
 
-void Sweep::SweepAll() {
+int Sweep::RunNow() {
   for (const auto& participant : shard_.participants_) SweepOne(participant.get());
+  return static_cast<int>(shard_.participants_.size());
+}
+
+void Sweep::SweepAll() {
+  RunNow();
   if (ASSENT_MUTANT(swept_only_once)) return;
   shard_.scheduler_.After(next_delay_, [this] { SweepAll(); });
   next_delay_ = std::min(next_delay_ * 2, shard_.options_.sweep_interval);
@@ -73,7 +79,9 @@ void Sweep::NoteAnswer(const Participant* participant, const absl::Status& answe
 // No shard has done anything at the participant in this epoch.
 void Sweep::CheckFirst(Participant* participant, const OwnWork& work) {
   if (shard_.take_overs_.Has(participant)) return;
-  shard_.first_answer_(std::string(participant->name()), shard_.ForeignBeforeTakeOver(*participant, work));
+  const std::vector<std::string> foreign = shard_.ForeignBeforeTakeOver(*participant, work);
+  LeaveAlone(participant, foreign);
+  shard_.first_answer_(std::string(participant->name()), foreign);
 }
 
 void Sweep::Judge(Participant* participant, const OwnWork& work) {
@@ -83,11 +91,15 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
   // Whose log is the right one is not for us to say: end nothing here.
   const std::vector<std::string> foreign = ForeignWork(work, start, name, shard_.options_.adopt, given_out);
   shard_.NoteForeign(name, foreign);
+  LeaveAlone(participant, foreign);
   if (!foreign.empty()) return;
   absl::flat_hash_set<std::string> seen_now;
   for (const InDoubtBranch& found : work.branches) {
     const TxnId& txn = found.branch.txn;
-    if (txn.coordinator != start.coordinator && !ASSENT_MUTANT(foreign_work_swept)) continue;
+    if (txn.coordinator != start.coordinator && !ASSENT_MUTANT(foreign_work_swept)) {
+      LeaveAlone(participant, found.branch.ToGid());
+      continue;
+    }
     if (shard_.routing_.ShardOf(txn) != shard_.place_.index) continue;
     const bool is_running = shard_.FindRunning(txn) != nullptr && !ASSENT_MUTANT(running_work_swept);
     if (is_running || shard_.orphans_.contains(found.branch.ToGid())) continue;
@@ -100,44 +112,63 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
   seen_before_[name] = std::move(seen_now);
 }
 
+void Sweep::LeaveAlone(const Participant* participant, const std::string& id) {
+  std::set<std::string>& left = left_alone_[participant];
+  if (left.size() < kMostLeftAlone) left.insert(id);
+}
+
+void Sweep::LeaveAlone(const Participant* participant, const std::vector<std::string>& foreign) {
+  left_alone_[participant].clear();
+  for (const std::string& id : foreign) LeaveAlone(participant, id);
+}
+
+std::vector<std::string> Sweep::LeftAlone(const Participant* participant) const {
+  const auto found = left_alone_.find(participant);
+  if (found == left_alone_.end()) return {};
+  return {found->second.begin(), found->second.end()};
+}
+
 void Sweep::End(Participant* participant, const InDoubtBranch& found) {
   shard_.ResolveEnded(found.branch.txn, [this, participant, found](absl::StatusOr<EndedTransaction> known) {
     if (!known.ok()) return;  // the next sweep asks again
-    const EndedTransaction& ended = *known;
+    if (known->outcome == v1::COMMITTED || known->outcome == v1::ABORTED) return Own(participant, found, *known);
     const std::string gid = found.branch.ToGid();
-    if (ended.outcome != v1::COMMITTED && ended.outcome != v1::ABORTED) {
-      spdlog::warn(
-          "participant \"{}\" holds {} prepared since {}, of which this coordinator no longer knows the outcome; "
-          "it is left alone, and holds its locks",
-          std::string(participant->name()), gid, absl::FormatTime(found.prepared_at));
-      return;
-    }
-    if (shard_.orphans_.contains(gid)) return;
-    const bool broker = participant->kind() == ParticipantKind::kBroker;
-    const auto kind = broker ? protocol::BranchKind::kBroker : protocol::BranchKind::kDatabase;
-    auto transaction = std::make_shared<Transaction>();
-    transaction->id = found.branch.txn;
-    transaction->found_by_sweep = true;
-    transaction->began = absl::InfinitePast();
-    transaction->deadline = absl::InfiniteFuture();
-    transaction->branches.push_back(BranchRun{.name = found.branch.name,
-                                              .participant_name = std::string(participant->name()),
-                                              .participant = participant,
-                                              .token = found.token});
-    shard_.orphans_[gid] = transaction;
-    HitFailpoint(Failpoint::kSweepEnds);
-    if (ended.outcome == v1::COMMITTED) {
-      spdlog::warn("participant \"{}\" holds {} prepared, which was committed: it is committed again",
-                   std::string(participant->name()), gid);
-      transaction->state = protocol::DecidedInTheLog({kind});
-      shard_.runner_.Feed(transaction, protocol::DecisionDurable{});
-    } else {
-      spdlog::info("participant \"{}\" holds {} prepared without a decision: it is rolled back",
-                   std::string(participant->name()), gid);
-      transaction->state = protocol::PreparedWithoutDecision(kind);
-      shard_.runner_.Feed(transaction, protocol::AbortAsked{});
-    }
+    spdlog::warn(
+        "participant \"{}\" holds {} prepared since {}, of which this coordinator no longer knows the outcome; "
+        "it is left alone, and holds its locks",
+        std::string(participant->name()), gid, absl::FormatTime(found.prepared_at));
+    LeaveAlone(participant, gid);
   });
+}
+
+void Sweep::Own(Participant* participant, const InDoubtBranch& found, const EndedTransaction& ended) {
+  const std::string gid = found.branch.ToGid();
+  if (shard_.orphans_.contains(gid)) return;
+  const bool broker = participant->kind() == ParticipantKind::kBroker;
+  const auto kind = broker ? protocol::BranchKind::kBroker : protocol::BranchKind::kDatabase;
+  auto transaction = std::make_shared<Transaction>();
+  transaction->id = found.branch.txn;
+  transaction->found_by_sweep = true;
+  transaction->began = absl::InfinitePast();
+  transaction->deadline = absl::InfiniteFuture();
+  transaction->branches.push_back(BranchRun{.name = found.branch.name,
+                                            .participant_name = std::string(participant->name()),
+                                            .participant = participant,
+                                            .token = found.token,
+                                            .since = found.prepared_at});
+  shard_.orphans_[gid] = transaction;
+  HitFailpoint(Failpoint::kSweepEnds);
+  if (ended.outcome == v1::COMMITTED) {
+    spdlog::warn("participant \"{}\" holds {} prepared, which was committed: it is committed again",
+                 std::string(participant->name()), gid);
+    transaction->state = protocol::DecidedInTheLog({kind});
+    shard_.runner_.Feed(transaction, protocol::DecisionDurable{});
+  } else {
+    spdlog::info("participant \"{}\" holds {} prepared without a decision: it is rolled back",
+                 std::string(participant->name()), gid);
+    transaction->state = protocol::PreparedWithoutDecision(kind);
+    shard_.runner_.Feed(transaction, protocol::AbortAsked{});
+  }
 }
 
 }  // namespace assent

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 namespace assent {
 
 class Shard;
+struct EndedTransaction;
 
 // Looks for prepared work that carries this coordinator's id and that nobody owns: what a process left prepared that
 // died before its decision, a PREPARE that landed after its transaction had ended, a committed branch that a failover
@@ -32,11 +34,23 @@ class Sweep {
   // the first shard for all, what it holds; nothing is ended there.
   void SweepOne(Participant* participant);
 
+  // Sweeps every participant now. How many there are.
+  int RunNow();
+
+  // Ends what a participant holds of an ended transaction, committed or aborted, as that was decided.
+  void Own(Participant* participant, const InDoubtBranch& found, const EndedTransaction& ended);
+
+  // What the last look at a participant found under our name and this coordinator may not end: that of another decision
+  // log or a later epoch, and that whose outcome is forgotten. For operators; at most kMostLeftAlone.
+  std::vector<std::string> LeftAlone(const Participant* participant) const;
+
  private:
   void NoteAnswer(const Participant* participant, const absl::Status& answer);
   void CheckFirst(Participant* participant, const OwnWork& work);
   void Judge(Participant* participant, const OwnWork& work);
   void End(Participant* participant, const InDoubtBranch& found);
+  void LeaveAlone(const Participant* participant, const std::string& id);
+  void LeaveAlone(const Participant* participant, const std::vector<std::string>& foreign);
 
   Shard& shard_;
   absl::Duration next_delay_;
@@ -44,6 +58,7 @@ class Sweep {
   absl::flat_hash_map<const Participant*, std::string> last_error_;  // of asking
   // Branches of this epoch that the last list held: what stands in two lists and is not running has really been left.
   absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> seen_before_;  // participant -> gids
+  absl::flat_hash_map<const Participant*, std::set<std::string>> left_alone_;
 };
 
 // The names of what a participant holds that is not ours to judge: of another decision log under our name, or of a

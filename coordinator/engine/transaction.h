@@ -39,7 +39,11 @@ struct BranchRun {
   int attempts = 0;   // of phase two
   bool is_repaired = false;
   std::string waits_for;
+  absl::Time since = absl::InfinitePast();  // when it began to wait: for its vote, for the others, for its end
   Scheduler::TimerId retry = 0;
+  bool attempt_under_way = false;  // of phase two, or a forced step
+  std::vector<absl::AnyInvocable<void()>> after_attempt;
+  absl::Time next_attempt = absl::InfinitePast();  // of phase two, while `retry` runs
 };
 
 // How far a transaction has come, for callers that wait. In order: each holds what is before it.
@@ -54,6 +58,7 @@ struct Transaction {
   absl::Time deadline;
   absl::flat_hash_map<std::string, std::string> labels;
   Scheduler::TimerId deadline_timer = 0;
+  absl::Time decided_at = absl::InfinitePast();  // as the log has it; InfinitePast: it has nothing
 
   protocol::State state;
   std::vector<BranchRun> branches;  // as state.branches

@@ -37,6 +37,12 @@ struct LoggedOutcome {
   std::vector<v1::HeuristicRecord> heuristics;  // of its branches that did not follow it
 };
 
+// A part of the audit trail, in the order of the transactions' sequences and, within one, of time.
+struct AuditPage {
+  std::vector<v1::HeuristicRecord> records;
+  std::string last_key;  // of the last of them: where the next page begins. Empty: there is no more
+};
+
 // The durable memory of a coordinator: its decisions, its outcomes, and who it is. Decisions are synced before
 // `done` runs; a write that fails ends the process, because nobody knows what a later process will read (LevelDB and
 // PostgreSQL learnt the same about fsync).
@@ -46,6 +52,7 @@ class DecisionLog {
  public:
   using Done = absl::AnyInvocable<void()>;
   using FindDone = absl::AnyInvocable<void(absl::StatusOr<std::optional<LoggedOutcome>>)>;
+  using AuditDone = absl::AnyInvocable<void(absl::StatusOr<AuditPage>)>;
 
   virtual ~DecisionLog() = default;
 
@@ -65,7 +72,8 @@ class DecisionLog {
   // `done`. A start that was refused leaves no such record: what stands there of its number is another log's.
   virtual void RecordTakeOver(const std::string& participant, std::uint32_t epoch, Done done) = 0;
 
-  // Records a branch that did not follow its decision; synced, then `done`.
+  // Records a branch that did not follow its decision, or a step that an operator forces, of which the transaction may
+  // be another log's; synced, then `done`.
   virtual void RecordHeuristic(const v1::HeuristicRecord& heuristic, Done done) = 0;
 
   // The next sequence, from a durably reserved range: later processes know that it was given out. Never blocks: ranges
@@ -82,6 +90,10 @@ class DecisionLog {
   // returns, where too many such questions wait already.
   virtual void FindTransaction(const TxnId& txn, FindDone done) = 0;
   virtual void FindRequest(std::string_view request_id, FindDone done) = 0;
+
+  // The audit trail behind `after`, a page's last_key, or from its beginning where that is empty; at most `limit`
+  // records. UNAVAILABLE as above.
+  virtual void ListAudit(std::string after, std::size_t limit, AuditDone done) = 0;
 
   // Waits until every call so far has completed. Calls that their completions make are not waited for.
   virtual void Drain() = 0;

@@ -103,6 +103,10 @@ absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenTables(const LogDa
   return OpenAs(Mode::kTablesOnly, options, folder_without_wal);
 }
 
+absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenReadOnly(const LogDatabaseOptions& options) {
+  return OpenAs(Mode::kReadOnly, options, "");
+}
+
 absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenAs(Mode mode, const LogDatabaseOptions& options,
                                                                  const std::string& wal_folder) {
   std::unique_ptr<LogDatabase> database(new LogDatabase(options.path, MakeEnv(options.env)));
@@ -124,6 +128,13 @@ absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenAs(Mode mode, cons
       [[fallthrough]];
     case Mode::kOpen:
       status = rocksdb::DB::Open(database_options, options.path, descriptors, &database->families_, &opened);
+      break;
+    case Mode::kReadOnly:
+      // The torn end, which must not be cut off here, is what RocksDB then stops at: CheckLog() knows that nothing else
+      // is wrong, and CheckNewestGroup() that nothing else was passed over.
+      database_options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+      database_options.info_log = std::make_shared<NoLogger>();
+      status = rocksdb::DB::OpenForReadOnly(database_options, options.path, descriptors, &database->families_, &opened);
       break;
     case Mode::kTablesOnly:
       database_options.wal_dir = wal_folder;

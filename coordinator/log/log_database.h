@@ -36,6 +36,9 @@ class LogDatabase {
   static absl::StatusOr<std::unique_ptr<LogDatabase>> OpenTables(const LogDatabaseOptions& options,
                                                                  const std::string& folder_without_wal);
 
+  // The whole of one that CheckLog() has found sound, whatever torn end it has. Changes nothing.
+  static absl::StatusOr<std::unique_ptr<LogDatabase>> OpenReadOnly(const LogDatabaseOptions& options);
+
   ~LogDatabase();
 
   rocksdb::ColumnFamilyHandle* family(log_format::Family family) const { return families_[family]; }
@@ -58,7 +61,7 @@ class LogDatabase {
  private:
   LogDatabase(std::string path, std::unique_ptr<rocksdb::Env> env) : path_(std::move(path)), env_(std::move(env)) {}
 
-  enum class Mode { kCreate, kOpen, kTablesOnly };
+  enum class Mode { kCreate, kOpen, kTablesOnly, kReadOnly };
   static absl::StatusOr<std::unique_ptr<LogDatabase>> OpenAs(Mode mode, const LogDatabaseOptions& options,
                                                              const std::string& wal_folder);
 

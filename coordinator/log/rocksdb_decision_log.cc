@@ -17,6 +17,7 @@
 #include "coordinator/log/log_failure.h"
 #include "coordinator/log/log_folder.h"
 #include "coordinator/log/log_format.h"
+#include "coordinator/log/log_reader.h"
 #include "coordinator/log/lookup_thread.h"
 #include "coordinator/log/outcome_pruner.h"
 #include "coordinator/log/synced_mark.h"
@@ -55,24 +56,22 @@ class RocksdbDecisionLog final : public DecisionLog {
   bool RequestMayExist(std::string_view request_id) const override;
   void FindTransaction(const TxnId& txn, FindDone done) override;
   void FindRequest(std::string_view request_id, FindDone done) override;
+  void ListAudit(std::string after, std::size_t limit, AuditDone done) override;
   void Drain() override;
   std::uint64_t forgotten_before() const override { return forgotten_before_; }
   absl::Time requests_forgotten_before() const override;
 
  private:
-  using Found = std::optional<LoggedOutcome>;
-
   void ReserveSequences();
-  absl::StatusOr<Found> Find(std::uint64_t sequence) const;
-  absl::StatusOr<Found> FindByRequest(const std::string& request_id) const;
-  absl::StatusOr<Found> WithHeuristics(LoggedOutcome found, const std::string& sequence_key) const;
   // Runs `find` where the disk may be waited for.
-  void LookUp(absl::AnyInvocable<absl::StatusOr<Found>()> find, FindDone done);
+  template <typename Result>
+  void LookUp(absl::AnyInvocable<absl::StatusOr<Result>()> find, absl::AnyInvocable<void(absl::StatusOr<Result>)> done);
   absl::Duration PruneStep();
   void WritePlan(PrunePlan plan);
 
   const DecisionLogOptions options_;
   OpenedLog opened_;
+  const LogReader reader_;
   const Uptime uptime_;
   LogFailure failure_;
 
@@ -93,6 +92,7 @@ class RocksdbDecisionLog final : public DecisionLog {
 RocksdbDecisionLog::RocksdbDecisionLog(DecisionLogOptions options, OpenedLog opened)
     : options_(std::move(options)),
       opened_(std::move(opened)),
+      reader_(*opened_.database),
       uptime_(*options_.clock, opened_.last.uptime_us),
       failure_(options_.on_failure),
       last_sequence_(opened_.start.reserved_sequences),
@@ -204,64 +204,25 @@ bool RocksdbDecisionLog::RequestMayExist(std::string_view request_id) const {
 }
 
 void RocksdbDecisionLog::FindTransaction(const TxnId& txn, FindDone done) {
-  LookUp(
-      [this, txn] {
-        absl::StatusOr<Found> found = Find(txn.sequence);
-        // The same sequence in an id of another shard or epoch: nobody has ever given out that id.
-        if (found.ok() && found->has_value() && (*found)->decision.txn_id() != txn.ToString()) found = std::nullopt;
-        return found;
-      },
-      std::move(done));
+  LookUp<LogReader::Found>([this, txn] { return reader_.FindTransaction(txn); }, std::move(done));
 }
 
 void RocksdbDecisionLog::FindRequest(std::string_view request_id, FindDone done) {
-  LookUp([this, request_id = std::string(request_id)] { return FindByRequest(request_id); }, std::move(done));
+  LookUp<LogReader::Found>([this, request_id = std::string(request_id)] { return reader_.FindRequest(request_id); },
+                           std::move(done));
 }
 
-absl::StatusOr<RocksdbDecisionLog::Found> RocksdbDecisionLog::FindByRequest(const std::string& request_id) const {
-  const absl::StatusOr<std::optional<std::string>> sequence = opened_.database->Get(log_format::kRequests, request_id);
-  if (!sequence.ok()) return sequence.status();
-  if (!sequence->has_value()) return Found();
-  const std::optional<std::uint64_t> number = log_format::DecodeUint64(**sequence);
-  if (!number) return absl::DataLossError(absl::StrCat("decision log: requests/", request_id, " is no sequence"));
-  return Find(*number);
+void RocksdbDecisionLog::ListAudit(std::string after, std::size_t limit, AuditDone done) {
+  LookUp<AuditPage>([this, after = std::move(after), limit] { return reader_.ReadAudit(after, limit); },
+                    std::move(done));
 }
 
-absl::StatusOr<RocksdbDecisionLog::Found> RocksdbDecisionLog::Find(std::uint64_t sequence) const {
-  const std::string key = EncodeUint64(sequence);
-  const absl::StatusOr<std::optional<std::string>> active = opened_.database->Get(log_format::kActive, key);
-  if (!active.ok()) return active.status();
-  if (active->has_value()) {
-    v1::DecisionRecord decision;
-    if (decision.ParseFromString(**active))
-      return WithHeuristics({.decision = std::move(decision), .ended = false}, key);
-    return absl::DataLossError(absl::StrCat("decision log: active/", sequence, " is no decision"));
-  }
-  const absl::StatusOr<std::optional<std::string>> kept = opened_.database->Get(log_format::kOutcomes, key);
-  if (!kept.ok()) return kept.status();
-  if (!kept->has_value()) return Found();
-  std::optional<log_format::Outcome> outcome = log_format::DecodeOutcome(**kept);
-  if (!outcome) return absl::DataLossError(absl::StrCat("decision log: outcomes/", sequence, " is no outcome"));
-  return WithHeuristics({.decision = std::move(outcome->decision), .ended = true}, key);
-}
-
-absl::StatusOr<RocksdbDecisionLog::Found> RocksdbDecisionLog::WithHeuristics(LoggedOutcome found,
-                                                                             const std::string& sequence_key) const {
-  const std::unique_ptr<rocksdb::Iterator> audit = opened_.database->Scan(log_format::kAudit);
-  for (audit->Seek(sequence_key); audit->Valid() && audit->key().starts_with(sequence_key); audit->Next()) {
-    if (!found.heuristics.emplace_back().ParseFromArray(audit->value().data(),
-                                                        static_cast<int>(audit->value().size()))) {
-      return absl::DataLossError(absl::StrCat("decision log: audit/", found.decision.txn_id(), " is no record"));
-    }
-  }
-  if (!audit->status().ok()) return opened_.database->ToStatus(audit->status());
-  return found;
-}
-
-void RocksdbDecisionLog::LookUp(absl::AnyInvocable<absl::StatusOr<Found>()> find, FindDone done) {
-  const auto shared_done = std::make_shared<FindDone>(std::move(done));
+template <typename Result>
+void RocksdbDecisionLog::LookUp(absl::AnyInvocable<absl::StatusOr<Result>()> find,
+                                absl::AnyInvocable<void(absl::StatusOr<Result>)> done) {
+  const auto shared_done = std::make_shared<absl::AnyInvocable<void(absl::StatusOr<Result>)>>(std::move(done));
   LookupThread::Task task = [this, find = std::move(find), shared_done]() mutable {
-    absl::StatusOr<Found> found = find();
+    absl::StatusOr<Result> found = find();
     // "Cannot be read" must not become "was never decided", which means aborted.
     if (!found.ok()) failure_.Report(found.status());
     if (!failure_.happened()) (*shared_done)(std::move(found));
@@ -320,32 +281,6 @@ void RocksdbDecisionLog::WritePlan(PrunePlan plan) {
 
 // ---- Opening --------------------------------------------------------------------------------------------------------
 
-absl::StatusOr<std::vector<v1::DecisionRecord>> ReadUnfinished(const LogDatabase& database) {
-  std::vector<v1::DecisionRecord> unfinished;
-  const std::unique_ptr<rocksdb::Iterator> active = database.Scan(log_format::kActive);
-  for (active->SeekToFirst(); active->Valid(); active->Next()) {
-    absl::StatusOr<v1::DecisionRecord> decision =
-        ParseActive(active->key().ToStringView(), active->value().ToStringView());
-    if (!decision.ok()) return decision.status();
-    unfinished.push_back(*std::move(decision));
-  }
-  if (!active->status().ok()) return database.ToStatus(active->status());
-  return unfinished;
-}
-
-absl::Status ReadTakenOver(const LogDatabase& database, LogStart& start) {
-  const std::unique_ptr<rocksdb::Iterator> meta = database.Scan(log_format::kMeta);
-  const std::string prefix(log_format::kTakenOverPrefix);
-  for (meta->Seek(prefix); meta->Valid() && meta->key().starts_with(prefix); meta->Next()) {
-    const std::optional<std::uint64_t> epoch = DecodeUint64(meta->value().ToStringView());
-    const std::string key = meta->key().ToString();
-    if (!epoch) return absl::DataLossError(absl::StrCat("the decision log's meta/", key, " is no number"));
-    start.taken_over[key.substr(prefix.size())] = static_cast<std::uint32_t>(*epoch);
-  }
-  if (!meta->status().ok()) return database.ToStatus(meta->status());
-  return absl::OkStatus();
-}
-
 // This process's first group: its epoch, and its first sequences.
 absl::Status WriteStart(const DecisionLogOptions& options, const LogFolder& folder, OpenedLog& opened) {
   const CoordinatorId& coordinator = folder.coordinator();
@@ -372,25 +307,17 @@ absl::Status WriteStart(const DecisionLogOptions& options, const LogFolder& fold
 
 // Reads what the log knew before this process.
 absl::Status ReadStart(OpenedLog& opened) {
-  const LogDatabase& database = *opened.database;
-  const auto number = [&](std::string_view key, std::uint64_t& value) -> absl::Status {
-    const absl::StatusOr<std::optional<std::uint64_t>> found = database.GetNumber(key);
-    if (!found.ok()) return found.status();
-    value = found->value_or(0);
-    return absl::OkStatus();
-  };
-  std::uint64_t epoch = 0;
-  for (const absl::Status& read :
-       {number(log_format::kEpochKey, epoch), number(log_format::kReservedKey, opened.start.reserved_sequences),
-        number(log_format::kForgottenBeforeKey, opened.forgotten_before),
-        number(log_format::kRequestsForgottenBeforeKey, opened.requests_forgotten_before_us)}) {
-    if (!read.ok()) return read;
+  const LogReader reader(*opened.database);
+  absl::StatusOr<LogStart> start = reader.ReadStart(opened.folder->coordinator());
+  if (!start.ok()) return start.status();
+  opened.start = *std::move(start);
+  for (const auto& [key, value] :
+       {std::pair{log_format::kForgottenBeforeKey, &opened.forgotten_before},
+        std::pair{log_format::kRequestsForgottenBeforeKey, &opened.requests_forgotten_before_us}}) {
+    const absl::StatusOr<std::uint64_t> number = reader.ReadNumber(key);
+    if (!number.ok()) return number.status();
+    *value = *number;
   }
-  opened.start.epoch = static_cast<std::uint32_t>(epoch) + 1;
-  if (absl::Status read = ReadTakenOver(database, opened.start); !read.ok()) return read;
-  absl::StatusOr<std::vector<v1::DecisionRecord>> unfinished = ReadUnfinished(database);
-  if (!unfinished.ok()) return unfinished.status();
-  opened.start.unfinished = *std::move(unfinished);
   return absl::OkStatus();
 }
 
@@ -443,7 +370,6 @@ absl::StatusOr<std::unique_ptr<DecisionLog>> OpenDecisionLog(DecisionLogOptions 
   absl::StatusOr<std::unique_ptr<LogFolder>> folder = LogFolder::Open(options.data_dir, options.coordinator);
   if (!folder.ok()) return folder.status();
   opened.folder = *std::move(folder);
-  opened.start.coordinator = opened.folder->coordinator();
   const bool is_new = opened.folder->is_new();
   absl::Status status = is_new ? CreateDatabase(options, opened) : OpenDatabase(options, opened);
   if (!status.ok()) return status;

@@ -137,4 +137,20 @@ raw::Reactor* AdminService::DescribeTransaction(raw::Context*, const raw::Bytes*
   return ParseAndHand(env_, &Engine::DescribeTransaction, request, response);
 }
 
+raw::Reactor* AdminService::ListParticipants(raw::Context*, const raw::Bytes* request, raw::Bytes* response) {
+  return ParseAndHand(env_, &Engine::ListParticipants, request, response);
+}
+
+raw::Reactor* AdminService::ListAudit(raw::Context*, const raw::Bytes* request, raw::Bytes* response) {
+  return ParseAndHand(env_, &Engine::ListAudit, request, response);
+}
+
+raw::Reactor* AdminService::ResolveBranch(raw::Context*, const raw::Bytes* request, raw::Bytes* response) {
+  return ParseAndHand(env_, &Engine::ResolveBranch, request, response);
+}
+
+raw::Reactor* AdminService::Recover(raw::Context*, const raw::Bytes* request, raw::Bytes* response) {
+  return ParseAndHand(env_, &Engine::Recover, request, response);
+}
+
 }  // namespace assent

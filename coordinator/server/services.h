@@ -45,8 +45,11 @@ using Coordinator =
             v1::Coordinator::WithRawCallbackMethod_Abort, v1::Coordinator::WithRawCallbackMethod_Submit,
             v1::Coordinator::WithRawCallbackMethod_GetTransaction>::On<v1::Coordinator::Service>;
 
-using Admin = Stacked<v1::Admin::WithRawCallbackMethod_ListTransactions,
-                      v1::Admin::WithRawCallbackMethod_DescribeTransaction>::On<v1::Admin::Service>;
+using Admin =
+    Stacked<v1::Admin::WithRawCallbackMethod_ListTransactions, v1::Admin::WithRawCallbackMethod_DescribeTransaction,
+            v1::Admin::WithRawCallbackMethod_ListParticipants, v1::Admin::WithRawCallbackMethod_ListAudit,
+            v1::Admin::WithRawCallbackMethod_ResolveBranch,
+            v1::Admin::WithRawCallbackMethod_Recover>::On<v1::Admin::Service>;
 
 }  // namespace raw
 
@@ -75,6 +78,10 @@ class AdminService final : public raw::Admin {
 
   raw::Reactor* ListTransactions(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
   raw::Reactor* DescribeTransaction(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* ListParticipants(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* ListAudit(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* ResolveBranch(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
+  raw::Reactor* Recover(raw::Context*, const raw::Bytes* request, raw::Bytes* response) override;
 
  private:
   const ServiceSurroundings env_;

@@ -9,6 +9,7 @@
 #include "participants/kafka/branch.h"
 #include "participants/kafka/cluster.h"
 #include "participants/kafka/error_codes.h"
+#include "participants/kafka/inspection.h"
 #include "participants/kafka/lost_markers.h"
 #include "participants/kafka/phase_two.h"
 #include "participants/kafka/token.h"
@@ -60,6 +61,8 @@ class KafkaParticipant final : public Participant {
   void Forget(const BranchId& id, const std::string& token) override;
   void ListOwn(ListDone done) override;
   ParticipantHealth health() const override;
+  void Inspect(InspectDone done) override { kafka::Inspect(cluster_, std::move(done)); }
+  std::string DescribeToken(const std::string& token) const override { return TokenText(token); }
 
  private:
   BranchPtr Find(const BranchId& id) const {
@@ -456,9 +459,8 @@ void KafkaParticipant::ListOwn(ListDone done) {
 // Kafka holds its doubt by transactional id and not by branch: what is decided is in the log, and what is not was
 // fenced. So there is nothing to list but what another decision log has left.
 void KafkaParticipant::ListOwnUntil(absl::Duration until, ListDone done) {
-  ids_.ListForeign([this, until, done = std::move(done)](absl::StatusOr<std::vector<std::string>> foreign) mutable {
-    if (foreign.ok()) return done(OwnWork{.foreign = *std::move(foreign)});
-    if (context_.clock.Monotonic() >= until) return done(foreign.status());
+  ids_.ListOwn([this, until, done = std::move(done)](absl::StatusOr<OwnWork> work) mutable {
+    if (work.ok() || context_.clock.Monotonic() >= until) return done(std::move(work));
     cluster_.delayed_calls().After(options_.last_backoff, [this, until, done = std::move(done)]() mutable {
       ListOwnUntil(until, std::move(done));
     });

@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "participants/kafka/transactional_ids.h"
 #include "participants/kafka/wire/record_batch.h"
+#include "participants/participant.h"
 
 namespace assent::kafka {
 
@@ -72,6 +74,21 @@ absl::StatusOr<ParsedToken> ParseToken(const std::string& bytes, const Coordinat
   }
   parsed.number = id->number;
   return parsed;
+}
+
+std::string TokenText(const std::string& bytes) {
+  v1::KafkaToken token;
+  if (!token.ParseFromString(bytes)) return DescribeUnknownToken(bytes);
+  const bool is_v1 = token.version() == v1::KAFKA_TRANSACTION_V1;
+  std::string text = absl::StrCat("transactional id ", token.transactional_id(), ", producer ", token.producer_id(),
+                                  ", epoch ", token.epoch(), is_v1 ? ", transactions V1" : ", transactions V2");
+  for (const auto& topic : token.topics()) {
+    absl::StrAppend(&text, ", ", topic.topic(), "[", absl::StrJoin(topic.partitions(), " "), "]");
+  }
+  int batches = 0;
+  for (const auto& records : token.records()) batches += records.batches_size();
+  if (batches > 0) absl::StrAppend(&text, ", with ", batches, " batches of records for a repair");
+  return text;
 }
 
 }  // namespace assent::kafka

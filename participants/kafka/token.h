@@ -32,4 +32,7 @@ struct ParsedToken {
 // that this version can finish.
 absl::StatusOr<ParsedToken> ParseToken(const std::string& bytes, const CoordinatorId& coordinator);
 
+// The same for people, without its records; whatever it is.
+std::string TokenText(const std::string& bytes);
+
 }  // namespace assent::kafka

@@ -83,6 +83,11 @@ class TransactionalIdPool {
   // An idle id is to be fenced now: true where it is idle.
   bool TakeIdle(std::uint32_t number);
 
+  // Whether this shard uses or fences the id, or a decided transaction needs it; other shards' ids are for those to
+  // know.
+  bool IsKnown(std::uint32_t number) const {
+    return !IsOfThisShard(number) || states_.contains(number) || pinned_.contains(number);
+  }
   bool IsFencing(std::uint32_t number) const;
   std::size_t size() const { return states_.size(); }
   std::size_t idle() const { return idle_.size(); }

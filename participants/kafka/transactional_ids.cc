@@ -357,17 +357,20 @@ void TransactionalIds::FenceListed(const Transactions& listed) {
   if (pool_.size() < wanted) GrowFor(wanted - pool_.size());
 }
 
-void TransactionalIds::ListForeign(absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done) {
+void TransactionalIds::ListOwn(absl::AnyInvocable<void(absl::StatusOr<OwnWork>)> done) {
   ListAll([this, done = std::move(done)](absl::StatusOr<Transactions> listed) mutable {
     if (!listed.ok()) return done(listed.status());
-    std::vector<std::string> foreign;
+    OwnWork work;
     for (auto& transaction : *listed) {
       const auto id = ParseTransactionalId(transaction.transactional_id);
-      const bool is_foreign =
-          id && id->coordinator.name == context_.coordinator.name && id->coordinator != context_.coordinator;
-      if (is_foreign) foreign.push_back(std::move(transaction.transactional_id));
+      if (!id || id->coordinator.name != context_.coordinator.name) continue;
+      if (id->coordinator != context_.coordinator) {
+        work.foreign.push_back(std::move(transaction.transactional_id));
+      } else if (transaction.state == "Ongoing" && !pool_.IsKnown(id->number)) {
+        work.left_open.push_back(std::move(transaction.transactional_id));
+      }
     }
-    done(std::move(foreign));
+    done(std::move(work));
   });
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "participants/postgres/errors.h"
+#include "participants/postgres/server_findings.h"
 
 namespace assent::postgres {
 namespace {
@@ -103,23 +104,8 @@ absl::Duration ConnectionPool::ReconnectDelay() {
 
 void ConnectionPool::WarnOfSettings(const ServerSettings& settings) {
   if (std::exchange(warned_, true)) return;
-  if (settings.max_prepared_transactions == 0) {
-    spdlog::warn(
-        "participant \"{}\": prepared transactions are disabled, so that nothing but read-only branches can commit; "
-        "set "
-        "max_prepared_transactions in postgresql.conf to at least the number of transactions in flight, and restart",
-        options_.name);
-  }
-  if (!settings.fsync) {
-    spdlog::warn("participant \"{}\": fsync is off: a crash of its machine may tear transactions", options_.name);
-  }
-  if (!settings.full_page_writes) {
-    spdlog::warn("participant \"{}\": full_page_writes is off: a crash of its machine may lose prepared branches",
-                 options_.name);
-  }
-  if (settings.synchronous_commit != "on" && settings.synchronous_commit != "remote_apply") {
-    spdlog::warn("participant \"{}\": its conninfo sets synchronous_commit to {}: a failover may lose branches",
-                 options_.name, settings.synchronous_commit);
+  for (const v1::Finding& finding : FindingsOf(settings)) {
+    spdlog::warn("participant \"{}\": {}: {}", options_.name, finding.what(), finding.fix());
   }
 }
 

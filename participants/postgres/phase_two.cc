@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "participants/postgres/server_findings.h"
 
 namespace assent::postgres {
 namespace {
@@ -16,6 +17,11 @@ const std::string kListPrepared =
     " (extract(epoch FROM prepared) * 1000000)::pg_catalog.int8,"
     " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8"
     " FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()";
+
+const std::string kInspect =
+    "SELECT pg_catalog.current_setting('max_prepared_transactions')::pg_catalog.int8,"
+    " (SELECT count(*) FROM pg_catalog.pg_prepared_xacts), pg_catalog.current_setting('fsync'),"
+    " pg_catalog.current_setting('full_page_writes'), pg_catalog.current_setting('synchronous_commit')";
 
 Finish Done() { return {.kind = Finish::Kind::kDone}; }
 Finish Retry(std::string why) { return {.kind = Finish::Kind::kRetry, .message = std::move(why)}; }
@@ -222,6 +228,34 @@ void PhaseTwo::List(Participant::ListDone done) {
            .prepared_at = absl::FromUnixMicros(static_cast<std::int64_t>(NumberIn(answer.result, row, 2)))});
     }
     done(std::move(work));
+  });
+}
+
+// ---- For operators --------------------------------------------------------------------------------------------------
+
+void PhaseTwo::Inspect(Participant::InspectDone done) {
+  auto attempt = std::make_shared<Attempt>(Attempt{Verb::kRollBack, {}, nullptr, pool_.ForFinish()});
+  if (attempt->connection == nullptr) {
+    return done(absl::UnavailableError(
+        absl::StrCat("participant \"", options_.name, "\" cannot be reached: ", pool_.health().message)));
+  }
+  Send(attempt, kInspect, [this, done = std::move(done)](const Answer& answer) mutable {
+    if (answer.kind != Answer::Kind::kDone) {
+      return done(absl::UnavailableError(absl::StrCat("participant \"", options_.name, "\": ", answer.error.message)));
+    }
+    const auto is_on = [&](int column) { return std::string_view(PQgetvalue(answer.result, 0, column)) == "on"; };
+    Inspection inspection;
+    inspection.prepared_limit = static_cast<std::int64_t>(NumberIn(answer.result, 0, 0));
+    inspection.prepared = static_cast<std::int64_t>(NumberIn(answer.result, 0, 1));
+    inspection.findings = FindingsOf({.max_prepared_transactions = inspection.prepared_limit,
+                                      .fsync = is_on(2),
+                                      .full_page_writes = is_on(3),
+                                      .synchronous_commit = PQgetvalue(answer.result, 0, 4)});
+    for (v1::Finding& finding :
+         FindingsOfRoom(inspection.prepared_limit, inspection.prepared, options_.max_connections)) {
+      inspection.findings.push_back(std::move(finding));
+    }
+    done(std::move(inspection));
   });
 }
 

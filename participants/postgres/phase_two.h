@@ -9,8 +9,8 @@
 
 namespace assent::postgres {
 
-// Ends prepared branches, by their tokens alone, and lists them. Everything is one attempt: the caller repeats kRetry.
-// Completions run inside the loop's handlers or the call.
+// Ends prepared branches, by their tokens alone, and lists them, and looks at their server. Everything is one attempt:
+// the caller repeats kRetry. Completions run inside the loop's handlers or the call.
 //
 // Owned by the instance; one thread.
 class PhaseTwo {
@@ -26,6 +26,9 @@ class PhaseTwo {
   void RollBackUnknown(const v1::PostgresToken& token, const BackendIdentity& backend, Participant::FinishDone done);
 
   void List(Participant::ListDone done);
+
+  // What an operator may want to know of the server.
+  void Inspect(Participant::InspectDone done);
 
  private:
   enum class Verb { kCommit, kRollBack };

@@ -45,6 +45,8 @@ class PostgresParticipant : public Participant {
   void Forget(const BranchId& branch, const std::string& token) override;
   void ListOwn(ListDone done) override { phase_two_.List(std::move(done)); }
   ParticipantHealth health() const override { return pool_.health(); }
+  void Inspect(InspectDone done) override { phase_two_.Inspect(std::move(done)); }
+  std::string DescribeToken(const std::string& bytes) const override;
 
  private:
   SqlBranch* Find(const BranchId& branch) const {
@@ -131,6 +133,18 @@ void PostgresParticipant::Forget(const BranchId& branch, const std::string&) {
   if (found == branches_.end()) return;
   found->second->Forget();
   branches_.erase(found);
+}
+
+std::string PostgresParticipant::DescribeToken(const std::string& bytes) const {
+  v1::PostgresToken token;
+  if (!token.ParseFromString(bytes)) return DescribeUnknownToken(bytes);
+  std::string text = absl::StrCat("gid '", token.gid(), "'");
+  if (token.transaction_id() != 0) absl::StrAppend(&text, ", transaction ", token.transaction_id());
+  if (!token.database().empty()) absl::StrAppend(&text, ", database ", token.database());
+  if (token.system_identifier() != 0) {
+    absl::StrAppend(&text, ", system ", token.system_identifier(), ", timeline ", token.timeline());
+  }
+  return text;
 }
 
 }  // namespace

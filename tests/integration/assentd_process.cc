@@ -46,10 +46,10 @@ Assentd::Assentd(const std::string& participants, const std::string& settings, s
       coordinator_(coordinator.empty() ? UniqueName("c") : coordinator),
       address_(absl::StrCat("127.0.0.1:", FreePort())) {
   std::filesystem::create_directories(folder_);
-  std::ofstream(folder_ / "assentd.toml")
-      << "coordinator = \"" << coordinator_ << "\"\ndata_dir = \"" << data_dir_.string() << "\"\n"
-      << settings << "\n"
-      << participants;
+  std::ofstream(config_file()) << "coordinator = \"" << coordinator_ << "\"\ndata_dir = \"" << data_dir_.string()
+                               << "\"\n"
+                               << settings << "\n"
+                               << participants;
 }
 
 Assentd::~Assentd() {
@@ -61,7 +61,7 @@ Assentd::~Assentd() {
 // `failpoint` as ASSENT_FAILPOINT takes it; empty: the ordinary program.
 void Assentd::Launch(const std::string& failpoint) {
   std::filesystem::remove(address_file());
-  const std::string config = (folder_ / "assentd.toml").string();
+  const std::string config = config_file();
   const std::string log = (folder_ / "log").string();
   const std::string file = address_file().string();
   pid_ = fork();

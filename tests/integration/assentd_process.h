@@ -49,6 +49,7 @@ class Assentd {
   const std::string& coordinator() const { return coordinator_; }
   std::shared_ptr<grpc::Channel> NewChannel() const;
   const std::filesystem::path& data_dir() const { return data_dir_; }
+  std::string config_file() const { return (folder_ / "assentd.toml").string(); }
   std::string Log() const;  // what it wrote to standard error, in all its lives
 
   // Of the running process, from /proc.

@@ -57,6 +57,10 @@ TEST(GoldenBytesTest, HeuristicRecord) {
   ExpectGolden<HeuristicRecord>(
       R"(txn_id: "a-1" branch: "b" participant: "p" token: "t" decided: COMMITTED what: "w" found_at_us: 1)",
       "0a03612d311201621a017022017428023201773801");
+  ExpectGolden<HeuristicRecord>(
+      R"(txn_id: "a-1" branch: "b" participant: "p" token: "t" decided: ABORTED what: "w" found_at_us: 1
+         forced: COMMITTED forced_by: "a" done: true)",
+      "0a03612d311201621a01702201742803320177380140024a01615001");
 }
 
 TEST(GoldenBytesTest, PostgresToken) {

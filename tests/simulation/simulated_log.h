@@ -49,6 +49,7 @@ class SimulatedLog final : public DecisionLog {
   bool RequestMayExist(std::string_view request_id) const override;
   void FindTransaction(const TxnId& txn, FindDone done) override;
   void FindRequest(std::string_view request_id, FindDone done) override;
+  void ListAudit(std::string, std::size_t, AuditDone done) override { done(AuditPage()); }  // no operator is simulated
   void Drain() override {}
   std::uint64_t forgotten_before() const override { return 0; }
   absl::Time requests_forgotten_before() const override { return absl::InfinitePast(); }

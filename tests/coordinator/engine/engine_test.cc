@@ -137,6 +137,27 @@ TEST_F(EngineTest, ListMergesTheShardsInOrderAndPages) {
   EXPECT_EQ(Call(&Engine::ListTransactions, request).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(EngineTest, ParticipantsAreListedOnceWithWhatAllShardsKnow) {
+  ASSERT_TRUE(engine_->CheckIdentity(absl::Seconds(5), [] { return false; }).ok());
+  for (int i = 0; i < 4; ++i) {
+    const auto begun = Call(&Engine::Begin, v1::BeginRequest());
+    v1::EnlistRequest enlist;
+    enlist.set_txn_id(begun->txn_id());
+    enlist.set_participant("db");
+    enlist.set_branch("db");
+    ASSERT_TRUE(Call(&Engine::Enlist, enlist).ok());
+  }
+  const auto listed = Call(&Engine::ListParticipants, v1::ListParticipantsRequest());
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  ASSERT_EQ(listed->participants_size(), 2);
+  EXPECT_EQ(listed->participants(0).name(), "db");
+  EXPECT_EQ(listed->participants(0).open(), 4) << "of two shards";
+  EXPECT_TRUE(listed->participants(0).takes_branches());
+  EXPECT_EQ(listed->participants(0).prepared_limit(), 300);
+  ASSERT_EQ(listed->participants(0).findings_size(), 1) << "a participant is asked once, and not by each shard";
+  EXPECT_EQ(listed->participants(0).findings(0).subject(), "participant db");
+}
+
 TEST_F(EngineTest, TextThatIsNoIdIsRefusedWithAnExample) {
   v1::CommitRequest request;
   request.set_txn_id("no-such-id");

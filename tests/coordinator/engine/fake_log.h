@@ -85,6 +85,13 @@ class FakeLog final : public DecisionLog {
     if (found == nullptr) return done(std::nullopt);
     done(LoggedOutcome{*found, false, HeuristicsOf(found->txn_id())});
   }
+  void ListAudit(std::string after, std::size_t limit, AuditDone done) override {
+    AuditPage page;
+    std::size_t i = after.empty() ? 0 : std::stoul(after);
+    for (; i < heuristics.size() && page.records.size() < limit; ++i) page.records.push_back(heuristics[i]);
+    if (i < heuristics.size()) page.last_key = std::to_string(i);
+    done(std::move(page));
+  }
   void Drain() override {}
   std::uint64_t forgotten_before() const override { return forgotten; }
   absl::Time requests_forgotten_before() const override { return requests_forgotten; }

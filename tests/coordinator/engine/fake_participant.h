@@ -61,6 +61,7 @@ class FakeParticipant final : public Participant {
     tokens.push_back(token);
     if (finish.kind == Finish::Kind::kDone && store_.prepared.erase(branch.ToGid()) > 0)
       ++store_.committed[branch.ToGid()];
+    if (hold_finish) return held.push_back([answer = finish, done = std::move(done)]() mutable { done(answer); });
     done(finish);
   }
   void Abort(const BranchId& branch, const std::string&, FinishDone done) override {
@@ -78,6 +79,11 @@ class FakeParticipant final : public Participant {
     done(std::move(work));
   }
   ParticipantHealth health() const override { return {.available = true}; }
+  void Inspect(InspectDone done) override {
+    Inspection inspection{.prepared_limit = 300};
+    inspection.findings.emplace_back().set_what("fsync is off");
+    done(std::move(inspection));
+  }
 
   // Lets out the answers that were held, in order.
   void Release() {
@@ -98,6 +104,7 @@ class FakeParticipant final : public Participant {
   bool is_away = false;  // does not say what it holds
   bool hold_execute = false;
   bool hold_votes = false;
+  bool hold_finish = false;  // of commits
   bool prepares_although_unknown = false;
   std::vector<absl::AnyInvocable<void()>> held;
   std::vector<std::string> journal;  // "prepare db"

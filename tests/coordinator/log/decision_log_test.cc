@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -237,6 +238,31 @@ TEST_F(DecisionLogDeathTest, RunningOutOfSequencesIsAFailedCheck) {
       "sequence_reservation");
 }
 
+TEST_F(DecisionLogTest, TheAuditTrailIsListedInPagesInTheOrderOfTheTransactions) {
+  const auto log = Open();
+  Completions durable;
+  const TxnId of_another_log{
+      .coordinator = {.name = "orders", .incarnation = 1}, .epoch = 9, .shard = 0, .sequence = 2};
+  for (const TxnId& txn : {MakeTxn(*log, 3), of_another_log, MakeTxn(*log, 1)}) {
+    v1::HeuristicRecord record;
+    record.set_txn_id(txn.ToString());
+    record.set_branch("stock");
+    log->RecordHeuristic(record, durable.One());
+  }
+  durable.WaitFor(3);
+  std::vector<std::string> found;
+  std::string after;
+  do {
+    std::promise<AuditPage> promise;
+    log->ListAudit(after, 2, [&](auto page) { promise.set_value(*std::move(page)); });
+    const AuditPage page = promise.get_future().get();
+    for (const v1::HeuristicRecord& record : page.records) found.push_back(record.txn_id());
+    after = page.last_key;
+  } while (!after.empty());
+  EXPECT_THAT(
+      found, testing::ElementsAre(MakeTxn(*log, 1).ToString(), of_another_log.ToString(), MakeTxn(*log, 3).ToString()));
+}
+
 TEST_F(DecisionLogTest, HeuristicRecordsAreDurableBeforeTheirCompletion) {
   TxnId txn;
   {
@@ -249,17 +275,21 @@ TEST_F(DecisionLogTest, HeuristicRecordsAreDurableBeforeTheirCompletion) {
     v1::HeuristicRecord record;
     record.set_branch("stock");
     record.set_what("42704: the prepared transaction is gone");
-    for (const TxnId& of : {txn, next}) {
+    TxnId of_another_log = txn;
+    of_another_log.coordinator.incarnation = 1;
+    for (const TxnId& of : {txn, next, of_another_log}) {
       record.set_txn_id(of.ToString());
+      record.set_found_at_us(record.found_at_us() + 1);
       log->RecordHeuristic(record, durable.One());
     }
     log->End(txn, durable.One());
-    durable.WaitFor(5);
+    durable.WaitFor(6);
   }
   const auto log = Open();
   for (const auto& found : {FindTransaction(*log, txn), FindRequest(*log, "order-1")}) {
     ASSERT_TRUE(found.has_value());
-    ASSERT_EQ(found->heuristics.size(), 1u) << "its own, not the next one's";
+    ASSERT_EQ(found->heuristics.size(), 1u)
+        << "its own, not the next one's, nor that of the same number in another log";
     EXPECT_EQ(found->heuristics[0].branch(), "stock");
   }
 }

@@ -46,6 +46,14 @@ class FakeEngine final : public Engine {
   void DescribeTransaction(v1::DescribeTransactionRequest, Reply<v1::TransactionDescription> reply) override {
     Unimplemented(reply);
   }
+  void ListParticipants(v1::ListParticipantsRequest, Reply<v1::ListParticipantsResponse> reply) override {
+    Unimplemented(reply);
+  }
+  void ListAudit(v1::ListAuditRequest, Reply<v1::ListAuditResponse> reply) override { Unimplemented(reply); }
+  void ResolveBranch(v1::ResolveBranchRequest, Reply<v1::ResolveBranchResponse> reply) override {
+    Unimplemented(reply);
+  }
+  void Recover(v1::RecoverRequest, Reply<v1::RecoverResponse> reply) override { Unimplemented(reply); }
   absl::Status CheckIdentity(absl::Duration, std::function<bool()>) override { return absl::OkStatus(); }
 
  private:
