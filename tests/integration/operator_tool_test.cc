@@ -16,7 +16,7 @@
 #include "tests/integration/assentd_process.h"
 #include "tests/integration/await.h"
 #include "tests/integration/caller.h"
-#include "tests/integration/cutting_proxy.h"
+#include "tests/integration/meddling_proxy.h"
 #include "tests/integration/tool.h"
 #include "tests/integration/topic.h"
 
@@ -107,7 +107,7 @@ class OperatorToolTest : public testing::Test {
   ScratchDatabase orders_;
   ScratchDatabase stock_;
   ScratchTopic topic_;
-  CuttingProxy proxy_{PostgresPort()};
+  MeddlingProxy proxy_{PostgresPort()};
   std::unique_ptr<Assentd> assentd_;
 };
 

@@ -10,12 +10,12 @@ namespace assent::integration {
 
 // A TCP proxy to a server of this machine that meddles as soon as a client says a certain word, before the server hears
 // it: how a participant vanishes at one point of the protocol. Thread-safe.
-class CuttingProxy {
+class MeddlingProxy {
  public:
-  explicit CuttingProxy(int target_port);
-  ~CuttingProxy();
-  CuttingProxy(const CuttingProxy&) = delete;
-  CuttingProxy& operator=(const CuttingProxy&) = delete;
+  explicit MeddlingProxy(int target_port);
+  ~MeddlingProxy();
+  MeddlingProxy(const MeddlingProxy&) = delete;
+  MeddlingProxy& operator=(const MeddlingProxy&) = delete;
 
   int port() const { return port_; }
 

@@ -1,4 +1,4 @@
-#include "tests/integration/cutting_proxy.h"
+#include "tests/integration/meddling_proxy.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -32,7 +32,7 @@ bool SendAll(int socket, const std::string& bytes) {
 
 }  // namespace
 
-CuttingProxy::CuttingProxy(int target_port) : target_port_(target_port) {
+MeddlingProxy::MeddlingProxy(int target_port) : target_port_(target_port) {
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = Loopback(0);
   socklen_t size = sizeof address;
@@ -43,30 +43,30 @@ CuttingProxy::CuttingProxy(int target_port) : target_port_(target_port) {
   thread_ = std::thread([this] { Run(); });
 }
 
-CuttingProxy::~CuttingProxy() {
+MeddlingProxy::~MeddlingProxy() {
   stopping_ = true;
   thread_.join();
   close(listener_);
 }
 
-void CuttingProxy::CutAt(const std::string& word) {
+void MeddlingProxy::CutAt(const std::string& word) {
   const std::lock_guard lock(mutex_);
   word_ = word;
   holds_ = false;
 }
 
-void CuttingProxy::HoldAt(const std::string& word) {
+void MeddlingProxy::HoldAt(const std::string& word) {
   const std::lock_guard lock(mutex_);
   word_ = word;
   holds_ = true;
 }
 
-void CuttingProxy::Heal() {
+void MeddlingProxy::Heal() {
   CutAt("");
   is_cut_ = false;
 }
 
-void CuttingProxy::Run() {
+void MeddlingProxy::Run() {
   while (!stopping_) {
     std::vector<pollfd> watched = {{.fd = listener_, .events = POLLIN, .revents = 0}};
     for (const Pair& pair : pairs_) {
@@ -95,7 +95,7 @@ void CuttingProxy::Run() {
   }
 }
 
-void CuttingProxy::Accept() {
+void MeddlingProxy::Accept() {
   const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
   if (client < 0) return;
   const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -108,7 +108,7 @@ void CuttingProxy::Accept() {
   pairs_.push_back({.client = client, .server = server});
 }
 
-bool CuttingProxy::Forward(Pair& pair, bool from_client) {
+bool MeddlingProxy::Forward(Pair& pair, bool from_client) {
   std::array<char, 16384> buffer;
   const ssize_t got = recv(from_client ? pair.client : pair.server, buffer.data(), buffer.size(), 0);
   if (got <= 0) return false;
@@ -122,7 +122,7 @@ bool CuttingProxy::Forward(Pair& pair, bool from_client) {
   return SendAll(from_client ? pair.server : pair.client, bytes);
 }
 
-bool CuttingProxy::HearsTheWord(Pair& pair, const std::string& bytes) {
+bool MeddlingProxy::HearsTheWord(Pair& pair, const std::string& bytes) {
   const std::lock_guard lock(mutex_);
   if (word_.empty()) return false;
   pair.said += bytes;
