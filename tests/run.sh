@@ -6,9 +6,9 @@ usage() {
   cat <<'HELP'
 Usage: tests/run.sh [--full | --fuzz SECONDS]
 
-Installs what is missing, checks the form of the sources, runs the unit tests and the simulation under ASan + UBSan and
-under TSan, fuzzes every decoder for 30 s, and then runs every test of the release build, on a private PostgreSQL and Kafka
-(deploy/local.sh). The last lines are ctest's own.
+Installs what is missing, checks the form of the sources, runs the unit tests and the simulation under ASan + UBSan, and
+under TSan what has threads, fuzzes every decoder for 30 s, and then runs every test of the release build, on a private
+PostgreSQL and Kafka (deploy/local.sh). The last lines are ctest's own.
 Exit 0 only if all of it passed.
 
 Without --full: a bounded slice, without the tests labelled `long`, and clang-tidy over the last commit's files only.

@@ -32,8 +32,8 @@ function(assent_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC $<BUILD_INTERFACE:assent_options> ${ARG_DEPS})
-  if(ASSENT_SANITIZE MATCHES fuzzer)
-    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)  # built where a fuzz target links it
+  if(ASSENT_SANITIZE)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)  # built where a test links it
   endif()
 endfunction()
 

@@ -163,7 +163,7 @@ TEST_F(ResolutionTest, AForcedStepIsDurableBeforeTheParticipantIsCalled) {
   t.scheduler.RunReady();
   EXPECT_EQ(t.db->Count("abort"), 1);
   ASSERT_EQ(t.log.heuristics.size(), 1u);
-  const v1::HeuristicRecord& step = t.log.heuristics[0];
+  const v1::HeuristicRecord step = t.log.heuristics[0];
   EXPECT_EQ(step.decided(), v1::COMMITTED);
   EXPECT_EQ(step.forced(), v1::ABORTED);
   EXPECT_EQ(step.forced_by(), "alice");
