@@ -120,13 +120,13 @@ class LostMarkersTest : public testing::TestWithParam<bool> {
         << (*process_)->health().message;
   }
 
-  // Whether readers find everything, and nothing else, within five seconds of the participant's life.
+  // Whether readers come to find everything, and nothing else.
   void ExpectAgreement() {
     ASSERT_TRUE(process_->RunUntil([&] { return load_->running() == 0 && (*process_)->health().available; },
                                    std::chrono::seconds(60)))
         << (*process_)->health().message;
     std::vector<ReadRecord> records;
-    for (int turn = 0; turn < 10; ++turn) {
+    for (int turn = 0; turn < 60; ++turn) {
       records = judge_->ReadCommitted(topic_, place_.coordinator);
       if (records.size() == 2 * Committed()) break;
       process_->RunUntil([] { return false; }, std::chrono::milliseconds(500));  // it has no other thread than this one
