@@ -80,12 +80,12 @@ ExitCode Run(const Tool& tool, const Options& options) {
 
 void AddDoctor(CLI::App& app, Tool& tool) {
   auto options = std::make_shared<Options>();
-  CLI::App& command = AddCommand(
-      app, tool, "doctor",
-      "Check a coordinator's configuration, its data folder and log, whether it and its participants can be reached, "
-      "and "
-      "the settings of those that endanger atomicity; each finding with its fix. Exit 1 if there is a warning or worse",
-      "assent doctor --config /etc/assent/assentd.toml", [&tool, options] { return Run(tool, *options); });
+  CLI::App& command =
+      AddCommand(app, tool, "doctor",
+                 "Check a coordinator's configuration, its data folder and log, whether it and its participants can be "
+                 "reached, and the settings of those that endanger atomicity; each finding with its fix. Exit 1 if "
+                 "there is a warning or worse",
+                 "assent doctor --config /etc/assent/assentd.toml", [&tool, options] { return Run(tool, *options); });
   command.add_option("--config", options->config, "The coordinator's configuration")->capture_default_str();
   command.add_option("--data-dir", options->flags.data_dir, "Its data folder, instead of the configuration's");
   AddDuration(command, "--patience", options->patience,

@@ -118,9 +118,9 @@ void AddRecover(CLI::App& app, Tool& tool) {
   CLI::App& command = AddCommand(
       app, tool, "recover",
       "Ask a running coordinator to recover now: to try what waits for its next attempt, and to look for prepared work "
-      "that "
-      "nobody owns. It does both by itself too, with pauses. With --offline: say what a start of a coordinator that is "
-      "down would do to every branch in doubt, and why; with --apply do it. It may be interrupted, and repeated",
+      "that nobody owns. It does both by itself too, with pauses. With --offline: say what a start of a coordinator "
+      "that is down would do to every branch in doubt, and why; with --apply do it. It may be interrupted, and "
+      "repeated",
       "assent recover --offline --config /etc/assent/assentd.toml --apply",
       [&tool, options] { return options->offline ? RunOffline(tool, *options) : RunOnline(tool); });
   CLI::Option* offline =

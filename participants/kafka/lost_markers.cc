@@ -195,10 +195,8 @@ bool LostMarkers::HasMarker(const Suspect& suspect, const TopicPartition& partit
   if (!std::exchange(has_warned_, true)) {
     spdlog::warn(
         "participant \"{}\", topic \"{}\": DescribeProducers is refused with {} (Kafka error {}): markers of "
-        "transactions "
-        "that Kafka has lost in a crash are not found there, and their records stay invisible. Allow this client Read "
-        "on "
-        "the topics that it writes to",
+        "transactions that Kafka has lost in a crash are not found there, and their records stay invisible. Allow this "
+        "client Read on the topics that it writes to",
         cluster_.options().name, partition.topic, std::string(code.name), code.code);
   }
   return true;

@@ -53,8 +53,7 @@ void TransactionalIds::TakeOver() {
     if (cluster_.is_up()) {
       spdlog::warn(
           "participant \"{}\": not every broker has said which transactional ids it keeps; they are used from now on, "
-          "and "
-          "where Kafka has lost markers of an earlier process' transactions, that may not be found",
+          "and where Kafka has lost markers of an earlier process' transactions, that may not be found",
           cluster_.options().name);
     }
     FenceNext();

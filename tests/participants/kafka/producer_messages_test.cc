@@ -6,22 +6,12 @@
 #include <random>
 #include <string>
 
-#include "absl/strings/escaping.h"
 #include "participants/kafka/wire/cluster_messages.h"
 #include "participants/kafka/wire/transaction_messages.h"
+#include "tests/participants/kafka/wire_bytes.h"
 
 namespace assent::kafka::wire {
 namespace {
-
-std::string Hex(std::string_view bytes) { return absl::BytesToHexString({bytes.data(), bytes.size()}); }
-std::string Bytes(std::string_view hex) { return absl::HexStringToBytes({hex.data(), hex.size()}); }
-
-template <typename Message>
-std::string Encoded(const Message& message) {
-  Encoder out;
-  message.Encode(out);
-  return std::move(out).Take();
-}
 
 // Two partitions of one topic: a producer with an open transaction and one without, and an error.
 std::string Answer() {

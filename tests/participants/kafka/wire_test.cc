@@ -5,26 +5,16 @@
 #include <functional>
 #include <random>
 
-#include "absl/strings/escaping.h"
 #include "base/crc32c.h"
 #include "participants/kafka/wire/cluster_messages.h"
 #include "participants/kafka/wire/produce_messages.h"
 #include "participants/kafka/wire/record_batch.h"
 #include "participants/kafka/wire/security_messages.h"
 #include "participants/kafka/wire/transaction_messages.h"
+#include "tests/participants/kafka/wire_bytes.h"
 
 namespace assent::kafka::wire {
 namespace {
-
-std::string Hex(std::string_view bytes) { return absl::BytesToHexString({bytes.data(), bytes.size()}); }
-std::string Bytes(std::string_view hex) { return absl::HexStringToBytes({hex.data(), hex.size()}); }
-
-template <typename Message>
-std::string Encoded(const Message& message) {
-  Encoder out;
-  message.Encode(out);
-  return std::move(out).Take();
-}
 
 TEST(EncoderTest, VarintsAreThoseOfProtocolBuffers) {
   Encoder out;
