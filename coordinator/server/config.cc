@@ -213,7 +213,10 @@ class ConfigReader {
            absl::StrCat("two participants are named \"", participant.name, "\"; expected a name of its own for each"));
     }
     if constexpr (std::is_same_v<Options, PostgresOptions>) WarnOfPassword(participant);
-    if constexpr (std::is_same_v<Options, KafkaOptions>) CheckSecurity(participant, section.where);
+    if constexpr (std::is_same_v<Options, KafkaOptions>) {
+      CheckCluster(participant);
+      CheckSecurity(participant, section.where);
+    }
     if (config_.shards > MostShards(participant)) {
       Note(WhereIs("shards", ""),
            absl::StrCat("\"shards\" is ", config_.shards, "; expected at most ", MostShards(participant),
@@ -221,6 +224,23 @@ class ConfigReader {
                         "\" splits its max_connections (two for each shard) or max_transactional_ids over them"));
     }
     config_.participants.emplace_back(std::move(participant));
+  }
+
+  // A coordinator has one pool of transactional ids in a cluster: two participants would fence each other's, decided
+  // transactions included.
+  void CheckCluster(const KafkaOptions& participant) {
+    for (const ParticipantConfig& config : config_.participants) {
+      const auto* other = std::get_if<KafkaOptions>(&config);
+      if (other == nullptr) continue;
+      const std::vector<std::string>& theirs = other->bootstrap_servers;
+      for (const std::string& server : participant.bootstrap_servers) {
+        if (std::find(theirs.begin(), theirs.end(), server) == theirs.end()) continue;
+        Note(where_["bootstrap_servers"],
+             absl::StrCat("\"bootstrap_servers\" of participant \"", participant.name, "\" name ", server,
+                          ", as those of participant \"", other->name,
+                          "\" do; expected one participant for a Kafka cluster, which takes records of any topic"));
+      }
+    }
   }
 
   void CheckSecurity(const KafkaOptions& participant, const Place& where) {

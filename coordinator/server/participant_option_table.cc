@@ -147,7 +147,8 @@ std::span<const Option<KafkaOptions>> KafkaParticipantOptions() {
        [](KafkaOptions& o) -> OptionField { return &o.name; }},
       {{.name = "bootstrap_servers",
         .type = OptionType::kTexts,
-        .doc = "Some brokers of the cluster; the others are learnt from them.",
+        .doc = "Some brokers of the cluster; the others are learnt from them. Of two participants in one cluster each "
+               "would abort what the other has prepared: name it once.",
         .example = "[\"127.0.0.1:9092\"]",
         .required = true,
         .valid = IsBootstrapServer,

@@ -267,6 +267,19 @@ TEST(ConfigTest, ANameThatNoPartitionerOrCompressionHasIsRefusedWithThoseThatThe
   EXPECT_THAT(Refusal(Minimal("", events + "partitioner = \"md5\"\n")), HasSubstr("murmur2 or crc32"));
 }
 
+// Both would use the transactional ids of this coordinator, from the first on.
+TEST(ConfigTest, TwoParticipantsOfOneKafkaClusterAreRefused) {
+  const auto second = [](const std::string& servers) {
+    return Minimal("", "[[participant]]\nname = \"audit\"\ntype = \"kafka\"\nbootstrap_servers = " + servers + "\n");
+  };
+  EXPECT_THAT(
+      Refusal(second("[\"a:9092\", \"b:9092\"]")),
+      AllOf(HasSubstr("assentd.toml:9:21: \"bootstrap_servers\" of participant \"events\" name b:9092, as those "
+                      "of participant \"audit\" do"),
+            HasSubstr("expected one participant for a Kafka cluster")));
+  EXPECT_TRUE(Parse(second("[\"a:9092\"]")).ok()) << "another cluster";
+}
+
 TEST(ConfigTest, AnUnknownSectionIsRefused) {
   const std::string refusal = Refusal(Minimal("", "[transaction]\nmax_open = 3\n"));
   EXPECT_THAT(refusal, HasSubstr("assentd.toml:2:2: unknown key \"transaction\" in the top level"));
