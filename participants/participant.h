@@ -125,10 +125,10 @@ class Participant {
   virtual std::string_view name() const = 0;  // from the configuration
   virtual ParticipantKind kind() const = 0;
 
-  // Before any other call; it changes nothing at the participant. `unfinished_tokens` are the tokens, of this
-  // participant, of every decided branch in the log that has not ended yet, whichever shard finishes it: what they hold
-  // must not be touched except through Commit() and Abort(). `on_available` runs each time that the participant can be
-  // reached again after it could not, the first time included.
+  // Before any other call; it changes nothing at the participant. `unfinished_tokens` are those of every decided branch
+  // in the log that has not ended yet, of this participant or of one that has no name any more and may be this one:
+  // what they hold must not be touched except through Commit() and Abort(). `on_available` runs each time that the
+  // participant can be reached again after it could not, the first time included.
   virtual void Start(std::vector<std::string> unfinished_tokens, std::function<void()> on_available) = 0;
 
   // The coordinator has seen that what the participant holds under its name is its own: from now on the adapter may end

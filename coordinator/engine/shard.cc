@@ -88,7 +88,12 @@ void Shard::Start() {
   absl::flat_hash_map<std::string, std::vector<std::string>> unfinished_tokens;
   for (const v1::DecisionRecord& record : log_.start().unfinished) {
     for (const v1::BranchRecord& branch : record.branches()) {
-      unfinished_tokens[branch.participant()].push_back(branch.token());
+      const bool is_named = FindParticipant(branch.participant()) != nullptr;
+      for (const auto& participant : participants_) {
+        // One that is no longer named may be any of the others, under another name.
+        if (is_named && participant->name() != branch.participant()) continue;
+        unfinished_tokens[std::string(participant->name())].push_back(branch.token());
+      }
     }
   }
   if (ASSENT_MUTANT(unfinished_tokens_untold)) unfinished_tokens.clear();

@@ -397,5 +397,23 @@ TEST_F(RecoveryTest, ADecidedBranchOfAParticipantThatIsNoLongerNamedWaitsAndSays
               testing::HasSubstr("\"gone\", which the configuration no longer names"));
 }
 
+// A Kafka that was given another name: its new name must not fence the id that the decision holds.
+TEST_F(RecoveryTest, WhatADecisionHoldsIsUntouchedAlsoWhereItsParticipantHasAnotherNameNow) {
+  LogStart start{kCoordinator, 2, 1000, {}};
+  v1::DecisionRecord& record = start.unfinished.emplace_back();
+  record.set_txn_id(TxnId{kCoordinator, 1, 0, 7}.ToString());
+  record.set_outcome(v1::COMMITTED);
+  for (const char* name : {"db", "kafka"}) {
+    v1::BranchRecord& branch = *record.add_branches();
+    branch.set_branch(name);
+    branch.set_participant(name);
+    branch.set_token(std::string("token at ") + name);
+  }
+  CoordinatorUnderTest t(db_store, events_store, start);
+  t.Start();
+  EXPECT_THAT(t.events->unfinished, ElementsAre("token at kafka"));
+  EXPECT_THAT(t.db->unfinished, ElementsAre("token at db", "token at kafka"));
+}
+
 }  // namespace
 }  // namespace assent
