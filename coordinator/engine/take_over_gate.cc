@@ -44,6 +44,10 @@ absl::Status TakeOverGate::Open() {
     log_.RecordTakeOver(participant, log_.start().LastTakeOverOf(participant), [] {});
     if (answer) Act(participant, *answer);
   }
+  for (const auto& [participant, epoch] : log_.start().taken_over) {
+    // What has no name any more may be one of the others, where this process works, and may get its old name back.
+    if (!answers_.contains(participant)) log_.RecordTakeOver(participant, log_.start().epoch, [] {});
+  }
   return absl::OkStatus();
 }
 

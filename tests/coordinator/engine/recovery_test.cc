@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "coordinator/engine/shard.h"
+#include "coordinator/engine/sweep.h"
 #include "tests/coordinator/engine/coordinator_under_test.h"
 
 namespace assent {
@@ -286,6 +287,19 @@ TEST_F(RecoveryTest, AParticipantThatHasAnotherNameNowIsTakenOverAllTheSame) {
   t.Start();
   t.scheduler.Advance(absl::Minutes(1));
   EXPECT_TRUE(db_store.prepared.empty());
+}
+
+TEST_F(RecoveryTest, AParticipantThatGetsItsOldNameBackIsTakenOverWithWhatWasDoneUnderTheOther) {
+  LogStart start{.coordinator = kCoordinator, .epoch = 5, .reserved_sequences = 1000};
+  start.taken_over = {{"orders-db", 4}, {"events", 4}};
+  CoordinatorUnderTest renamed(db_store, events_store, start);
+  renamed.Start();
+  const LogStart next = renamed.log.Reopened();
+  const BranchId left{TxnId{kCoordinator, 5, 0, 1001}, "db"};
+  OwnWork work;
+  work.branches.push_back({left, "token", absl::UnixEpoch()});
+  const auto never = [](const TxnId&) { return false; };
+  EXPECT_THAT(ForeignWork(work, next, "orders-db", /*adopt=*/false, never), testing::IsEmpty());
 }
 
 TEST_F(RecoveryTest, AdoptLeavesTheWorkOfAnotherLogAloneAndStillRefusesThatOfAnotherCopy) {
