@@ -90,7 +90,10 @@ void OpenTransaction::Execute(const std::string& branch_name, v1::Operation oper
       branch.busy = true;
     }
   }
-  if (!refused.ok()) return done(refused);
+  if (!refused.ok()) {
+    NoteFailure(refused);
+    return done(refused);
+  }
   Send(branch_name, std::move(operation), std::move(done));
 }
 

@@ -219,7 +219,7 @@ TEST_F(TransactionTest, OperationsOfOneBranchGoOutInOrderAlsoByCallback) {
   }
 }
 
-TEST_F(TransactionTest, TooManyWaitingOperationsAreRefused) {
+TEST_F(TransactionTest, AfterTooManyWaitingOperationsItCanOnlyBeAborted) {
   ClientOptions options = Options();
   options.max_queued_operations = 2;
   Client client(options);
@@ -239,7 +239,12 @@ TEST_F(TransactionTest, TooManyWaitingOperationsAreRefused) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("max_queued_operations = 2"));
   answer.set_value();
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(results[i].get_future().get().ok());
+  EXPECT_TRUE(results[0].get_future().get().ok());
+  for (int i = 1; i < 3; ++i) EXPECT_EQ(results[i].get_future().get(), refused) << "they waited, and go no further";
+  const absl::Status committed = transaction->Commit().status();
+  EXPECT_EQ(committed.code(), absl::StatusCode::kAborted) << "else it would commit without what was refused";
+  EXPECT_THAT(std::string(committed.message()), HasSubstr("max_queued_operations = 2"));
+  EXPECT_TRUE(coordinator_.commits().empty());
 }
 
 TEST_F(TransactionTest, CommitWhileOperationsAreUnansweredIsRefused) {

@@ -49,7 +49,9 @@ struct ClientOptions {
   absl::Duration abort_patience = absl::Seconds(1);
   // Begins and submits that wait for their answer; one more is RESOURCE_EXHAUSTED, and was not sent.
   std::size_t max_waiting = 100'000;
-  std::size_t max_queued_operations = 1000;  // of one branch, waiting for the ones before; more are RESOURCE_EXHAUSTED
+  // Of one branch, waiting for the ones before; one more is RESOURCE_EXHAUSTED, and its transaction can only be
+  // aborted.
+  std::size_t max_queued_operations = 1000;
 };
 
 // When Commit and Submit answer.
