@@ -7,6 +7,17 @@
 #include "absl/strings/str_join.h"
 
 namespace assent {
+namespace {
+
+constexpr std::size_t kMostNamed = 5;  // of a participant: a data folder that was lost may have left thousands
+
+std::string SomeOf(std::vector<std::string> names) {
+  const std::size_t more = names.size() - std::min(names.size(), kMostNamed);
+  names.resize(names.size() - more);
+  return absl::StrCat(absl::StrJoin(names, ", "), more > 0 ? absl::StrCat(" and ", more, " more") : "");
+}
+
+}  // namespace
 
 TakeOverGate::TakeOverGate(DecisionLog& log, const std::vector<std::string>& participants, TellShards tell_shards)
     : log_(log), tell_shards_(std::move(tell_shards)) {
@@ -27,7 +38,7 @@ absl::Status TakeOverGate::Open() {
   std::vector<std::string> foreign;
   for (const auto& [participant, answer] : answers_) {
     if (!answer || !answer->ok()) continue;
-    for (const std::string& id : **answer) foreign.push_back(absl::StrCat(id, " at \"", participant, "\""));
+    if (!(*answer)->empty()) foreign.push_back(absl::StrCat(SomeOf(**answer), " at \"", participant, "\""));
   }
   if (!foreign.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(

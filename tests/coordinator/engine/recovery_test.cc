@@ -243,6 +243,15 @@ TEST_F(RecoveryTest, WorkOfThisEpochAtAParticipantThatThisStartNeverReachedIsFor
   EXPECT_EQ((*refused)->status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// A lost data folder leaves all its transactional ids behind; what to do about it stands behind their names.
+TEST_F(RecoveryTest, ARefusedStartNamesSomeOfWhatIsForeign) {
+  for (int i = 0; i < 300; ++i) events_store.foreign.push_back("assent-orders-0000000000000001-" + std::to_string(i));
+  CoordinatorUnderTest t(db_store, events_store);
+  t.shard->Start();
+  const std::string refused(t.gate.Open().message());
+  EXPECT_THAT(refused, testing::HasSubstr("-0000000000000001-4 and 295 more at \"events\". If two coordinators run"));
+}
+
 // Each start has a higher epoch than the one before, also one that was refused.
 TEST_F(RecoveryTest, AStartOnAnOldCopyIsRefusedAsOftenAsItIsTried) {
   const LogStart copied{.coordinator = kCoordinator, .epoch = 2, .reserved_sequences = 1000};
