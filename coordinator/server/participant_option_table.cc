@@ -33,7 +33,8 @@ std::span<const Option<PostgresOptions>> PostgresParticipantOptions() {
        [](PostgresOptions& o) -> OptionField { return &o.name; }},
       {{.name = "conninfo",
         .type = OptionType::kText,
-        .doc = "libpq connection string, straight to the primary. Put passwords in a passfile, not here.",
+        .doc = "libpq connection string, straight to the primary. Put passwords in a passfile, not here. Name each "
+               "database once: each of two participants would take what the other has prepared for its own.",
         .example = "\"host=/var/run/postgresql dbname=orders user=assent\"",
         .required = true,
         .valid = IsConninfo,
