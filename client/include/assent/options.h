@@ -63,7 +63,8 @@ enum class Wait {
 
 struct BeginOptions {
   absl::Duration timeout = {};  // what is undecided by then is aborted; zero: ClientOptions::default_timeout
-  // Names the transaction, at most 128 bytes: beginning another one under it gives the same, also after a crash.
+  // Names the transaction, at most 128 bytes: beginning another one under it gives the same. After a crash of the
+  // coordinator it gives a new one where the first was undecided, and so aborted.
   std::string request_id = {};
   std::map<std::string, std::string> labels = {};  // shown to operators
 };

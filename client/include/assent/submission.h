@@ -70,7 +70,8 @@ class Submission {
   Submission&& Timeout(absl::Duration timeout) && { return std::move(Timeout(timeout)); }
 
   // Names the transaction, at most 128 bytes: however often it is submitted under this name, also by other processes
-  // and after a crash, it is carried out once. Empty: a random one, for the repeats of this one call.
+  // and after a crash, it is carried out once, for as long as the coordinator keeps outcomes (a day by default); who
+  // may repeat it later says FirstAttempt(). Empty: a random one, for the repeats of this one call.
   Submission& RequestId(std::string request_id) & {
     request_id_ = std::move(request_id);
     return *this;
