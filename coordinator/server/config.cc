@@ -303,6 +303,13 @@ class ConfigReader {
                         "; expected at most \"max_timeout\", which is ",
                         absl::FormatDuration(config_.engine.max_timeout)));
     }
+    // What a longer transaction has prepared when the process dies is taken for forgotten, and keeps its locks.
+    if (config_.log.outcome_retention < config_.engine.max_timeout) {
+      Note(WhereIs("outcome_retention", "[transactions]"),
+           absl::StrCat("\"outcome_retention\" is ", absl::FormatDuration(config_.log.outcome_retention),
+                        "; expected at least \"max_timeout\", which is ",
+                        absl::FormatDuration(config_.engine.max_timeout)));
+    }
     if (config_.engine.first_retry > config_.engine.last_retry) {
       Note(WhereIs("first_retry", "[transactions]"),
            absl::StrCat("\"first_retry\" is ", absl::FormatDuration(config_.engine.first_retry),

@@ -143,7 +143,8 @@ std::span<const Option<Config>> TransactionsOptions() {
        [](Config& c) -> OptionField { return &c.engine.max_remembered; }},
       {{.name = "outcome_retention",
         .type = OptionType::kDuration,
-        .doc = "How long the outcome of a transaction can be asked for, and a request_id is known.",
+        .doc =
+            "How long the outcome of a transaction can be asked for, and a request_id is known. At least max_timeout.",
         .minimum = "1m",
         .maximum = "87600h"},
        [](Config& c) -> OptionField { return &c.log.outcome_retention; }},

@@ -388,6 +388,13 @@ TEST(ConfigTest, ADefaultTimeoutOverTheLongestIsRefused) {
               HasSubstr("\"default_timeout\" is 30s; expected at most \"max_timeout\", which is 10s"));
 }
 
+TEST(ConfigTest, ARetentionThatATransactionMayOutliveIsRefused) {
+  EXPECT_THAT(
+      Refusal(Minimal("", "[transactions]\noutcome_retention = \"10m\"\n")),
+      HasSubstr("assentd.toml:3:21: \"outcome_retention\" is 10m; expected at least \"max_timeout\", which is 1h"));
+  EXPECT_TRUE(Parse(Minimal("", "[transactions]\noutcome_retention = \"1h\"\n")).ok());
+}
+
 // ---- Who may reach it -----------------------------------------------------------------------------------------------
 
 TEST(ConfigTest, AnAddressThatOthersReachNeedsTlsOrTheWord) {
