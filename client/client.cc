@@ -125,10 +125,11 @@ absl::StatusOr<TransactionInfo> Client::GetRequest(const std::string& request_id
       [&](auto done) { Ask(connection_, std::move(request), std::move(about), std::move(done)); });
 }
 
-absl::Status Client::AbortRequest(const std::string& request_id, const std::string& reason) {
+absl::Status Client::AbortRequest(const std::string& request_id, const std::string& reason, absl::Time first_attempt) {
   v1::AbortRequest request;
   request.set_request_id(request_id);
   request.set_reason(reason);
+  if (first_attempt != absl::InfinitePast()) *request.mutable_first_attempt() = ToProto(first_attempt);
   TransactionFailure about;
   about.request_id = request_id;
   const absl::Duration give_up = GiveUp(connection_->options().default_timeout, *connection_);

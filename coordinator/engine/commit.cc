@@ -131,15 +131,18 @@ void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
   if (request.id_case() == v1::AbortRequest::kTxnId) {
     return WithTransaction(request.txn_id(), std::move(answer), if_running, if_ended);
   }
-  const std::string& request_id = request.request_id();
+  const std::string request_id = request.request_id();
   if (const absl::Status named = CheckRequestId(request_id); !named.ok()) return answer(named);
-  ResolveRequest(request_id, [this, request_id, if_running, if_ended, answer = std::move(answer)](auto known) mutable {
+  ResolveRequest(request_id, [this, request = std::move(request), if_running, if_ended,
+                              answer = std::move(answer)](auto known) mutable {
     if (!known.ok()) return answer(known.status());
     auto& [running, ended] = *known;
     if (running) return if_running(running, std::move(answer));
     if (ended) return if_ended(std::move(*ended), std::move(answer));
+    // It may have been committed. Nobody runs it again: a Submit of that time is refused as forgotten, too.
+    if (const absl::Status remembered = CheckRemembered(request); !remembered.ok()) return answer(remembered);
     // A transaction without branches bears the request_id, so that the durable abort bars whatever comes under it.
-    if_running(Create(request_id, "", {}, {}), std::move(answer));
+    if_running(Create(request.request_id(), "", {}, {}), std::move(answer));
   });
 }
 

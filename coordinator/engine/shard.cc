@@ -282,18 +282,24 @@ absl::Status Shard::CheckRequestId(std::string_view request_id) {
 // ---- Begin and Enlist -----------------------------------------------------------------------------------------------
 
 template <typename Request>
+absl::Status Shard::CheckRemembered(const Request& request) const {
+  if (!request.has_first_attempt() || request.request_id().empty()) return absl::OkStatus();
+  const absl::Time first_attempt = ToTime(request.first_attempt());
+  if (first_attempt >= log_.requests_forgotten_before()) return absl::OkStatus();
+  v1::TransactionFailure failure;
+  failure.set_outcome(v1::FORGOTTEN);
+  failure.set_reason(absl::StrCat("request \"", request.request_id(), "\" was first made at ",
+                                  absl::FormatTime(first_attempt, absl::UTCTimeZone()),
+                                  ", before the oldest outcome that is kept: whether it was carried out is forgotten, "
+                                  "and it is not run again"));
+  return WithFailure(absl::StatusCode::kNotFound, failure);
+}
+
+template absl::Status Shard::CheckRemembered(const v1::AbortRequest&) const;
+
+template <typename Request>
 absl::Status Shard::CheckNew(const Request& request) const {
-  if (request.has_first_attempt() && !request.request_id().empty() &&
-      ToTime(request.first_attempt()) < log_.requests_forgotten_before()) {
-    v1::TransactionFailure failure;
-    failure.set_outcome(v1::FORGOTTEN);
-    failure.set_reason(
-        absl::StrCat("request \"", request.request_id(), "\" was first made at ",
-                     absl::FormatTime(ToTime(request.first_attempt()), absl::UTCTimeZone()),
-                     ", before the oldest outcome that is kept: whether it was carried out is forgotten, "
-                     "and it is not run again"));
-    return WithFailure(absl::StatusCode::kNotFound, failure);
-  }
+  if (absl::Status remembered = CheckRemembered(request); !remembered.ok()) return remembered;
   const absl::Duration asked = ToDuration(request.timeout());
   if (asked < absl::ZeroDuration() || asked > options_.max_timeout) {
     return absl::InvalidArgumentError(

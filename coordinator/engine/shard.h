@@ -141,7 +141,9 @@ class Shard {
 
   // Making.
   static absl::Status CheckRequestId(std::string_view request_id);
-  // Of a request that nothing is known of: what it asks for, and that it is not forgotten.
+  // Of a request that nothing is known of: that it is not forgotten, and what it asks for.
+  template <typename Request>
+  absl::Status CheckRemembered(const Request& request) const;
   template <typename Request>
   absl::Status CheckNew(const Request& request) const;
   absl::Status CheckRoom() const;

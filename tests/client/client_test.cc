@@ -292,6 +292,9 @@ TEST_F(ClientTest, ARequestCanBeAskedForAndBarred) {
   EXPECT_EQ(client_->GetRequest("order-7")->request_id, "order-7");
   EXPECT_TRUE(client_->AbortRequest("order-7", "no longer wanted").ok());
   EXPECT_EQ(coordinator_.aborts()[0].request_id(), "order-7");
+  EXPECT_FALSE(coordinator_.aborts()[0].has_first_attempt());
+  EXPECT_TRUE(client_->AbortRequest("order-7", "", absl::FromUnixSeconds(7)).ok());
+  EXPECT_EQ(coordinator_.aborts()[1].first_attempt().seconds(), 7);
 }
 
 TEST_F(ClientTest, PausesBetweenAttemptsGrowToTheirBound) {

@@ -66,7 +66,10 @@ class Client {
   absl::StatusOr<TransactionInfo> GetRequest(const std::string& request_id);
 
   // Bars a request_id, durably: OK if it was aborted, or if it had not come yet and never will be carried out.
-  absl::Status AbortRequest(const std::string& request_id, const std::string& reason = "");
+  // `first_attempt`: when it was first submitted; from before what the coordinator remembers it is NOT_FOUND. Whoever
+  // may ask so late says it: else a request that was committed and is forgotten is taken for one that never came.
+  absl::Status AbortRequest(const std::string& request_id, const std::string& reason = "",
+                            absl::Time first_attempt = absl::InfinitePast());
 
   // The same without waiting: `done` runs once, on one of gRPC's threads, and must not block.
   void BeginAsync(BeginOptions options, absl::AnyInvocable<void(absl::StatusOr<Transaction>)> done);

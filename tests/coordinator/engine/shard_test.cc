@@ -227,6 +227,20 @@ TEST_F(ShardTest, AbortOfARequestThatHasNotComeBarsIt) {
   EXPECT_EQ(t.db->Count("execute"), 0);
 }
 
+// It may have been committed: who heard "aborted" would do it again, or undo what was never done.
+TEST_F(ShardTest, AbortOfARequestOlderThanWhatIsRememberedDoesNotSayThatItWasAborted) {
+  t.log.requests_forgotten = t.scheduler.Now() - absl::Hours(24);
+  v1::AbortRequest request;
+  request.set_request_id("old");
+  request.mutable_first_attempt()->set_seconds(absl::ToUnixSeconds(t.scheduler.Now() - absl::Hours(25)));
+  const auto abort = t.Call(&Shard::Abort, request);
+  EXPECT_EQ((*abort)->status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(FailureOf((*abort)->status()).outcome(), v1::FORGOTTEN);
+  EXPECT_TRUE(t.log.durable().empty());
+  request.mutable_first_attempt()->set_seconds(absl::ToUnixSeconds(t.scheduler.Now()));
+  EXPECT_EQ((*t.Call(&Shard::Abort, request))->value().outcome(), v1::ABORTED);
+}
+
 TEST_F(ShardTest, ARequestOlderThanWhatIsRememberedIsRefusedAndNotRun) {
   t.log.requests_forgotten = t.scheduler.Now() - absl::Hours(24);
   auto request = CoordinatorUnderTest::SubmitBoth("old");
