@@ -253,7 +253,7 @@ void Shard::ForceHeld(const std::shared_ptr<HeldBranch>& held) {
   LogForced(record);
   const auto finished = [this, held, record](Finish finish) {
     log_.RecordHeuristic(ForcedResult(record, finish, clock_.Now()), [this, held, finish] {
-      scheduler_.Post([this, held, finish] {
+      scheduler_.Post([held, finish] {
         if (finish.kind != Finish::Kind::kDone) {
           return held->answer(
               absl::UnavailableError(absl::StrCat(NameOf(held->request), " was not forced: ", finish.message)));

@@ -21,11 +21,20 @@ target_include_directories(assent_options INTERFACE $<BUILD_INTERFACE:${PROJECT_
 target_compile_options(assent_options INTERFACE
   -Wall -Wextra -Wpedantic -Wno-missing-field-initializers -Wno-uninitialized -Werror=switch -Werror=return-type -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
 if(ASSENT_SANITIZE)
-  # For every target, generated code too: Protobuf's maps have another layout under ThreadSanitizer. Asio's fences are not
-  # understood by it, and g++ says so in each file.
-  add_compile_options(-fsanitize=${ASSENT_SANITIZE} -fno-omit-frame-pointer -g1 $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
+  # For every target, generated code too: Protobuf's maps have another layout under ThreadSanitizer.
+  add_compile_options(-fsanitize=${ASSENT_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${ASSENT_SANITIZE})
+  add_compile_definitions(
+    ASSENT_SANITIZED     # for tests that do less where each step takes longer
+    GTEST_HAS_PTHREAD=1) # as GTest::gtest says, for all that share precompiled headers
 endif()
+
+# A third less to compile, with clang. Not for release, which shows that each file includes what it needs.
+function(assent_share_precompiled_headers target)
+  if(ASSENT_SANITIZE AND NOT target STREQUAL assent_base)
+    target_precompile_headers(${target} REUSE_FROM assent_base)
+  endif()
+endfunction()
 
 # assent_library(NAME [INSTALLED] SOURCES … DEPS …): a static library of this project.
 function(assent_library name)
@@ -35,6 +44,7 @@ function(assent_library name)
   if(ASSENT_SANITIZE)
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)  # built where a test links it
   endif()
+  assent_share_precompiled_headers(${name})
 endfunction()
 
 # assent_test(NAME LABEL unit|contract|… SOURCES … DEPS … [FIXTURE servers]): a gtest program, one
@@ -45,6 +55,7 @@ function(assent_test name)
   cmake_parse_arguments(ARG "" "LABEL;FIXTURE" "SOURCES;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:assent_options> ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  assent_share_precompiled_headers(${name})
   foreach(source ${ARG_SOURCES})
     set_property(GLOBAL APPEND PROPERTY ASSENT_REGISTERED_TESTS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
   endforeach()
@@ -69,6 +80,7 @@ function(assent_fuzz_target name)
   add_executable(${name} ${name}.cc)
   target_link_libraries(${name} PRIVATE assent_options ${ARG_DEPS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  assent_share_precompiled_headers(${name})
 endfunction()
 
 # A fixture of servers: started before the first test that needs it, destroyed after the last one, or when ctest ends

@@ -21,7 +21,7 @@
 namespace assent {
 
 // Sweeps try every so-manieth case: each takes ten times as long under a sanitizer.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifdef ASSENT_SANITIZED
 inline constexpr std::size_t kStride = 5;
 #else
 inline constexpr std::size_t kStride = 1;

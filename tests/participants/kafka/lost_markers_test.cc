@@ -336,7 +336,7 @@ class LeftBehindTest : public LostMarkersTest {
     return participant_->RunUntil([this] { return Inits(id_) > 0; });
   }
 
-  const ParticipantUnderTest::Place place_;
+  const ParticipantUnderTest::Place place_{};
   const std::string id_ = TransactionalId{.coordinator = place_.coordinator, .number = 3}.ToString();
 };
 
