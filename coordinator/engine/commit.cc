@@ -118,7 +118,7 @@ void Shard::Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer) {
         transaction, protocol::AbortAsked{},
         Failure(*transaction, v1::ABORTED,
                 reason.empty() ? "the caller asked for it" : absl::StrCat("the caller asked for it: ", reason)));
-    runner_.WhenReached(transaction, Milestone::kDecided, [this, transaction, reply = std::move(reply)]() mutable {
+    runner_.WhenReached(transaction, Milestone::kDecided, [transaction, reply = std::move(reply)]() mutable {
       if (transaction->aborted) return reply(AbortedResponse(transaction->id));
       reply(TooLateToAbort(transaction->id));
     });
@@ -187,17 +187,20 @@ void Shard::Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer)
   });
 }
 
-void Shard::RefuseSubmit(const std::string& request_id, const absl::Status& why, Answer<v1::SubmitResponse> answer) {
+void Shard::RefuseSubmit(const v1::SubmitRequest& name, const absl::Status& why, Answer<v1::SubmitResponse> answer) {
+  const std::string& request_id = name.request_id();
   if (request_id.empty() || !CheckRequestId(request_id).ok()) return answer(NothingDone(why));
-  ResolveRequest(request_id, [this, request_id, why, answer = std::move(answer)](auto known) mutable {
+  ResolveRequest(request_id, [this, name, why, answer = std::move(answer)](auto known) mutable {
     if (!known.ok()) return answer(known.status());
     if (known->running || known->ended) {
       return answer(absl::Status(
-          why.code(), absl::StrCat(std::string(why.message()), "; a request is known under request_id \"", request_id,
-                                   "\": if it is the same, GetTransaction tells what became of it")));
+          why.code(),
+          absl::StrCat(std::string(why.message()), "; a request is known under request_id \"", name.request_id(),
+                       "\": if it is the same, GetTransaction tells what became of it")));
     }
-    // One that was carried out may be forgotten.
-    const bool may_be_forgotten = log_.requests_forgotten_before() != absl::InfinitePast();
+    if (const absl::Status remembered = CheckRemembered(name); !remembered.ok()) return answer(remembered);
+    // One that does not say when it was first made may have been carried out, and be forgotten.
+    const bool may_be_forgotten = !name.has_first_attempt() && log_.requests_forgotten_before() != absl::InfinitePast();
     answer(may_be_forgotten ? why : NothingDone(why));
   });
 }

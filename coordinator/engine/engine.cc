@@ -88,12 +88,12 @@ class ShardedEngine final : public Engine {
     const std::uint32_t shard = ShardOfNew(request.request_id());
     Post(shard, &Shard::Submit, std::move(request), std::move(reply));
   }
-  void RefuseSubmit(std::string request_id, absl::Status why, Reply<v1::SubmitResponse> reply) override {
-    const std::uint32_t shard = ShardOfNew(request_id);
+  void RefuseSubmit(v1::SubmitRequest name, absl::Status why, Reply<v1::SubmitResponse> reply) override {
+    const std::uint32_t shard = ShardOfNew(name.request_id());
     ShardThread& thread = *shards_[shard];
-    thread.scheduler->Post([s = thread.shard.get(), request_id = std::move(request_id), why = std::move(why),
+    thread.scheduler->Post([s = thread.shard.get(), name = std::move(name), why = std::move(why),
                             answer = Answer<v1::SubmitResponse>(std::move(reply))]() mutable {
-      s->RefuseSubmit(request_id, why, std::move(answer));
+      s->RefuseSubmit(name, why, std::move(answer));
     });
   }
   void Enlist(v1::EnlistRequest request, Reply<v1::EnlistResponse> reply) override {

@@ -69,8 +69,9 @@ class Engine {
   virtual void Abort(v1::AbortRequest request, Reply<v1::AbortResponse> reply) = 0;
   virtual void Submit(v1::SubmitRequest request, Reply<v1::SubmitResponse> reply) = 0;
   // Refuses a Submit that nobody looks into any further: `why`, and that nothing was done, unless a request was carried
-  // out, or is being carried out, under its request_id, which may be the same.
-  virtual void RefuseSubmit(std::string request_id, absl::Status why, Reply<v1::SubmitResponse> reply) = 0;
+  // out, or is being carried out, under its request_id, which may be the same. Of `name` nothing is looked at but
+  // request_id and first_attempt.
+  virtual void RefuseSubmit(v1::SubmitRequest name, absl::Status why, Reply<v1::SubmitResponse> reply) = 0;
   virtual void GetTransaction(v1::GetTransactionRequest request, Reply<v1::TransactionDescription> reply) = 0;
 
   virtual void ListTransactions(v1::ListTransactionsRequest request, Reply<v1::ListTransactionsResponse> reply) = 0;

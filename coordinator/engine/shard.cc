@@ -296,6 +296,7 @@ absl::Status Shard::CheckRemembered(const Request& request) const {
 }
 
 template absl::Status Shard::CheckRemembered(const v1::AbortRequest&) const;
+template absl::Status Shard::CheckRemembered(const v1::SubmitRequest&) const;
 
 template <typename Request>
 absl::Status Shard::CheckNew(const Request& request) const {

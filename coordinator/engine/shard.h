@@ -78,7 +78,7 @@ class Shard {
   void Commit(v1::CommitRequest request, Answer<v1::CommitResponse> answer);
   void Abort(v1::AbortRequest request, Answer<v1::AbortResponse> answer);
   void Submit(v1::SubmitRequest request, Answer<v1::SubmitResponse> answer);
-  void RefuseSubmit(const std::string& request_id, const absl::Status& why, Answer<v1::SubmitResponse> answer);
+  void RefuseSubmit(const v1::SubmitRequest& name, const absl::Status& why, Answer<v1::SubmitResponse> answer);
   void GetTransaction(v1::GetTransactionRequest request, Answer<v1::TransactionDescription> answer);
 
   // ---- For operators (administration.cc) ----

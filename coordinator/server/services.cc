@@ -47,21 +47,29 @@ absl::Status Malformed() {
       ": a string field holds bytes that are not UTF-8 (send those as bytes), or the message is malformed"));
 }
 
-// The request_id of a Submit that is not parsed; empty where it has none, or where it cannot be read.
-std::string RequestIdOf(const raw::Bytes& bytes) {
+// Of a Submit that is not parsed: its request_id and its first_attempt, and nothing else; nothing where they cannot be
+// read.
+v1::SubmitRequest NameOf(const raw::Bytes& bytes) {
   using Format = google::protobuf::internal::WireFormatLite;
   raw::Bytes readable(bytes);
   grpc::ProtoBufferReader reader(&readable);
   google::protobuf::io::CodedInputStream in(&reader);
-  std::string request_id;  // the last one counts
+  v1::SubmitRequest name;  // of a field that comes again the last one counts
+  std::string first_attempt;
   while (const std::uint32_t tag = in.ReadTag()) {
-    if (Format::GetTagFieldNumber(tag) != v1::SubmitRequest::kRequestIdFieldNumber) {
-      if (!Format::SkipField(&in, tag)) return "";
-      continue;
+    const int field = Format::GetTagFieldNumber(tag);
+    bool is_readable = false;
+    if (field == v1::SubmitRequest::kRequestIdFieldNumber) {
+      is_readable = Format::ReadString(&in, name.mutable_request_id());
+    } else if (field == v1::SubmitRequest::kFirstAttemptFieldNumber) {
+      is_readable =
+          Format::ReadString(&in, &first_attempt) && name.mutable_first_attempt()->ParseFromString(first_attempt);
+    } else {
+      is_readable = Format::SkipField(&in, tag);
     }
-    if (!Format::ReadString(&in, &request_id)) return "";
+    if (!is_readable) return {};
   }
-  return request_id;
+  return name;
 }
 
 // Refuses a request. A Submit may be a repeat of one that was carried out under a wider bound: the engine knows.
@@ -72,7 +80,7 @@ raw::Reactor* RefuseRequest(const ServiceSurroundings& env, const absl::Status& 
     if (const absl::Status taken = env.calls.Add(); !taken.ok()) return Refuse<Response>(taken, response);
     auto call = UnaryCall<Response>::Start(&env.calls, response);
     raw::Reactor* reactor = call.get();
-    env.engine.RefuseSubmit(RequestIdOf(bytes), why, [call = std::move(call)](absl::StatusOr<Response> answer) {
+    env.engine.RefuseSubmit(NameOf(bytes), why, [call = std::move(call)](absl::StatusOr<Response> answer) {
       call->Answer(std::move(answer));
     });
     return reactor;

@@ -395,13 +395,14 @@ TEST_F(ShardTest, ARepeatedSubmitIsAnsweredAlsoWhereBoundsWouldRefuseItNow) {
 
 TEST_F(ShardTest, ASubmitThatIsRefusedUnreadSaysNothingWasDoneOnlyWhereNothingIsKnownOfIt) {
   ASSERT_TRUE((*t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth("r1")))->ok());
+  v1::SubmitRequest name;
   const auto outcome = [&](const std::string& request_id) {
+    name.set_request_id(request_id);
     absl::StatusOr<v1::SubmitResponse> answer;
-    t.shard->RefuseSubmit(request_id, absl::ResourceExhaustedError("too large"),
+    t.shard->RefuseSubmit(name, absl::ResourceExhaustedError("too large"),
                           Answer<v1::SubmitResponse>(
                               Reply<v1::SubmitResponse>([&](absl::StatusOr<v1::SubmitResponse> a) { answer = a; })));
     t.scheduler.RunReady();
-    EXPECT_EQ(answer.status().code(), absl::StatusCode::kResourceExhausted);
     return answer.status().GetPayload(kFailureUrl) ? FailureOf(answer.status()).outcome() : v1::OUTCOME_UNSPECIFIED;
   };
   EXPECT_EQ(outcome("r1"), v1::OUTCOME_UNSPECIFIED);
@@ -409,6 +410,10 @@ TEST_F(ShardTest, ASubmitThatIsRefusedUnreadSaysNothingWasDoneOnlyWhereNothingIs
   EXPECT_EQ(outcome(""), v1::REFUSED);
   t.log.requests_forgotten = t.scheduler.Now() - absl::Hours(24);
   EXPECT_EQ(outcome("r2"), v1::OUTCOME_UNSPECIFIED) << "it may have been carried out, and forgotten";
+  name.mutable_first_attempt()->set_seconds(absl::ToUnixSeconds(t.scheduler.Now()));
+  EXPECT_EQ(outcome("r2"), v1::REFUSED) << "it would be remembered";
+  name.mutable_first_attempt()->set_seconds(absl::ToUnixSeconds(t.scheduler.Now() - absl::Hours(25)));
+  EXPECT_EQ(outcome("r2"), v1::FORGOTTEN);
 }
 
 TEST_F(ShardTest, ATransactionTakesNoMoreOperationsThanItsBound) {

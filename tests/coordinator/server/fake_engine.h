@@ -17,7 +17,7 @@ class FakeEngine final : public Engine {
   std::function<void(v1::SubmitRequest, Reply<v1::SubmitResponse>)> on_submit;
   std::function<void(v1::ListTransactionsRequest, Reply<v1::ListTransactionsResponse>)> on_list;
 
-  std::string refused_request_id;  // by RefuseSubmit()
+  v1::SubmitRequest refused;  // by RefuseSubmit()
 
   void Begin(v1::BeginRequest request, Reply<v1::BeginResponse> reply) override {
     Answer(on_begin, std::move(request), std::move(reply));
@@ -33,8 +33,8 @@ class FakeEngine final : public Engine {
   void Submit(v1::SubmitRequest request, Reply<v1::SubmitResponse> reply) override {
     Answer(on_submit, std::move(request), std::move(reply));
   }
-  void RefuseSubmit(std::string request_id, absl::Status why, Reply<v1::SubmitResponse> reply) override {
-    refused_request_id = std::move(request_id);
+  void RefuseSubmit(v1::SubmitRequest name, absl::Status why, Reply<v1::SubmitResponse> reply) override {
+    refused = std::move(name);
     reply(std::move(why));
   }
   void GetTransaction(v1::GetTransactionRequest, Reply<v1::TransactionDescription> reply) override {

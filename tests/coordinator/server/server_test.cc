@@ -182,7 +182,7 @@ TEST_F(ServerTest, ARefusedSubmitIsLookedUpByItsRequestId) {
   const auto refused = [&](const v1::SubmitRequest& request) {
     grpc::ClientContext context;
     v1::SubmitResponse response;
-    engine_.refused_request_id.clear();
+    engine_.refused.Clear();
     const grpc::Status status = stub->Submit(&context, request, &response);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
     return status.error_message();
@@ -191,7 +191,7 @@ TEST_F(ServerTest, ARefusedSubmitIsLookedUpByItsRequestId) {
   large.set_request_id("r1");
   (*large.mutable_labels())["filler"] = std::string(2000, 'x');
   EXPECT_THAT(refused(large), HasSubstr("max_request_bytes = 1000"));
-  EXPECT_EQ(engine_.refused_request_id, "r1");
+  EXPECT_EQ(engine_.refused.request_id(), "r1");
 
   v1::SubmitRequest many;
   many.set_request_id("r2");
@@ -200,7 +200,7 @@ TEST_F(ServerTest, ARefusedSubmitIsLookedUpByItsRequestId) {
   v1::SqlStatement& statement = *branch.add_operations()->mutable_sql()->add_statements();
   for (int run = 0; run < 3; ++run) statement.add_parameter_sets();
   EXPECT_THAT(refused(many), HasSubstr("4 operations, more than transactions.max_operations = 3"));
-  EXPECT_EQ(engine_.refused_request_id, "r2");
+  EXPECT_EQ(engine_.refused.request_id(), "r2");
 }
 
 TEST_F(ServerTest, AnAddressInUseIsRefusedByName) {
