@@ -71,6 +71,8 @@ struct InDoubtBranch {
 
 // What a participant holds under this coordinator's name.
 struct OwnWork {
+  // What the participant is, whatever it is called: two with the same one hold the same work. Empty: it does not say.
+  std::string identity;
   std::vector<InDoubtBranch> branches;
   // Ids of things other than branches that carry this coordinator's name and another incarnation, such as transactional
   // ids: another decision log works, or worked, here under this name.

@@ -70,7 +70,9 @@ class ShardedEngine final : public Engine {
       }
       shard.shard = std::make_unique<Shard>(
           options_, Shard::Place{i, options_.shards}, routing_, log_, clock_, *shard.scheduler, std::move(made),
-          [this](const std::string& participant, const Shard::ForeignNames& foreign) { HearOf(participant, foreign); });
+          [this](const std::string& participant, const absl::StatusOr<Shard::FirstLook>& look) {
+            HearOf(participant, look);
+          });
     }
     gate_.emplace(log_, names, [this](const std::function<void(Shard&)>& task) { TellShards(task); });
     for (const auto& shard : shards_) {
@@ -126,9 +128,9 @@ class ShardedEngine final : public Engine {
 
  private:
   // On the first shard's thread.
-  void HearOf(const std::string& participant, const Shard::ForeignNames& foreign) {
+  void HearOf(const std::string& participant, const absl::StatusOr<Shard::FirstLook>& look) {
     const std::lock_guard lock(gate_mutex_);
-    gate_->Hear(participant, foreign);
+    gate_->Hear(participant, look);
     gate_heard_.notify_all();
   }
 

@@ -57,10 +57,13 @@ class Shard {
     std::uint32_t count = 1;
   };
 
-  // What a participant says when it is asked, before it is taken over, what it holds under our name: names of work that
-  // is not ours to judge; or why it does not answer.
-  using ForeignNames = absl::StatusOr<std::vector<std::string>>;
-  using FirstAnswer = std::function<void(const std::string& participant, const ForeignNames& foreign)>;
+  // What a participant says when it is asked, before it is taken over, what it holds under our name.
+  struct FirstLook {
+    std::string identity;              // OwnWork::identity
+    std::vector<std::string> foreign;  // names of work that is not ours to judge
+  };
+  // With the reason where it does not answer.
+  using FirstAnswer = std::function<void(const std::string& participant, const absl::StatusOr<FirstLook>& look)>;
 
   // `first_answer` runs on the first shard, which asks for all, as often as a participant is asked; what follows every
   // shard hears from a TakeOverGate.

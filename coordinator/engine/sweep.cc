@@ -81,7 +81,7 @@ void Sweep::CheckFirst(Participant* participant, const OwnWork& work) {
   if (shard_.take_overs_.Has(participant)) return;
   const std::vector<std::string> foreign = shard_.ForeignBeforeTakeOver(*participant, work);
   LeaveAlone(participant, foreign);
-  shard_.first_answer_(std::string(participant->name()), foreign);
+  shard_.first_answer_(std::string(participant->name()), Shard::FirstLook{work.identity, foreign});
 }
 
 void Sweep::Judge(Participant* participant, const OwnWork& work) {

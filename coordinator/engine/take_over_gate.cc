@@ -24,9 +24,9 @@ TakeOverGate::TakeOverGate(DecisionLog& log, const std::vector<std::string>& par
   for (const std::string& participant : participants) answers_[participant];
 }
 
-void TakeOverGate::Hear(const std::string& participant, const Shard::ForeignNames& foreign) {
-  answers_[participant] = foreign;
-  if (is_open_) Act(participant, foreign);
+void TakeOverGate::Hear(const std::string& participant, const absl::StatusOr<Shard::FirstLook>& look) {
+  answers_[participant] = look;
+  if (is_open_) Act(participant, look);
 }
 
 bool TakeOverGate::HasHeardAll() const {
@@ -38,7 +38,9 @@ absl::Status TakeOverGate::Open() {
   std::vector<std::string> foreign;
   for (const auto& [participant, answer] : answers_) {
     if (!answer || !answer->ok()) continue;
-    if (!(*answer)->empty()) foreign.push_back(absl::StrCat(SomeOf(**answer), " at \"", participant, "\""));
+    if (absl::Status own = CheckIsOneOfItsOwn(participant, **answer); !own.ok()) return own;
+    const std::vector<std::string>& names = (*answer)->foreign;
+    if (!names.empty()) foreign.push_back(absl::StrCat(SomeOf(names), " at \"", participant, "\""));
   }
   if (!foreign.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -62,14 +64,25 @@ absl::Status TakeOverGate::Open() {
   return absl::OkStatus();
 }
 
-void TakeOverGate::Act(const std::string& participant, const Shard::ForeignNames& foreign) {
-  if (!foreign.ok()) {
-    return tell_shards_([participant, why = std::string(foreign.status().message())](Shard& shard) {
-      shard.NoteSilence(participant, why);
-    });
+absl::Status TakeOverGate::CheckIsOneOfItsOwn(const std::string& participant, const Shard::FirstLook& look) const {
+  if (look.identity.empty()) return absl::OkStatus();
+  for (const auto& [other, answer] : answers_) {
+    if (other == participant || !answer || !answer->ok() || (*answer)->identity != look.identity) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("participants \"", participant, "\" and \"", other, "\" are both ", look.identity,
+                     ": each would take what the other has prepared for its own. Name it once in the configuration"));
   }
-  if (!foreign->empty()) {
-    return tell_shards_([participant, names = *foreign](Shard& shard) { shard.NoteForeign(participant, names); });
+  return absl::OkStatus();
+}
+
+void TakeOverGate::Act(const std::string& participant, const absl::StatusOr<Shard::FirstLook>& look) {
+  const absl::Status usable = look.ok() ? CheckIsOneOfItsOwn(participant, *look) : look.status();
+  if (!usable.ok()) {
+    return tell_shards_(
+        [participant, why = std::string(usable.message())](Shard& shard) { shard.NoteSilence(participant, why); });
+  }
+  if (!look->foreign.empty()) {
+    return tell_shards_([participant, names = look->foreign](Shard& shard) { shard.NoteForeign(participant, names); });
   }
   log_.RecordTakeOver(participant, log_.start().epoch, [tell_shards = tell_shards_, participant] {
     tell_shards([participant](Shard& shard) { shard.TakeOver(participant); });

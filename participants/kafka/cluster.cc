@@ -269,6 +269,7 @@ void Cluster::AskMetadata() {
 void Cluster::Apply(const wire::MetadataResponse& metadata) {
   // A broker that is starting may not know any yet.
   if (!metadata.brokers.empty()) ApplyBrokers(metadata.brokers);
+  if (!metadata.cluster_id.empty()) id_ = metadata.cluster_id;
   for (const auto& found : metadata.topics) {
     if (topics_.size() >= options_.max_topics && !topics_.contains(found.name)) topics_.erase(topics_.begin());
     Topic& topic = topics_[found.name];

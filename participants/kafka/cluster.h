@@ -88,6 +88,7 @@ class Cluster {
                          absl::AnyInvocable<void(Answer<wire::FindCoordinatorResponse>)> done);
 
   const KafkaOptions& options() const { return options_; }
+  const std::string& id() const { return id_; }  // the cluster's own; empty: no broker has said it yet
   const Clock& clock() const { return context_.clock; }
   DelayedCalls& delayed_calls() { return delayed_calls_; }
 
@@ -124,6 +125,7 @@ class Cluster {
   std::map<std::int32_t, std::unique_ptr<Broker>> nodes_;
   std::vector<std::unique_ptr<Broker>> retired_;
   bool up_ = false;
+  std::string id_;
   std::int32_t last_asked_ = -1;  // node
   v1::KafkaTransactionVersion transactions_ = v1::KAFKA_TRANSACTION_V2;
 

@@ -360,6 +360,7 @@ void TransactionalIds::ListOwn(absl::AnyInvocable<void(absl::StatusOr<OwnWork>)>
   ListAll([this, done = std::move(done)](absl::StatusOr<Transactions> listed) mutable {
     if (!listed.ok()) return done(listed.status());
     OwnWork work;
+    if (!cluster_.id().empty()) work.identity = absl::StrCat("Kafka cluster ", cluster_.id());
     for (auto& transaction : *listed) {
       const auto id = ParseTransactionalId(transaction.transactional_id);
       if (!id || id->coordinator.name != context_.coordinator.name) continue;

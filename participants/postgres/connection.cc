@@ -22,7 +22,8 @@ const std::string kAskSettings =
     " pg_catalog.current_setting('full_page_writes'), pg_catalog.current_setting('synchronous_commit'),"
     " pg_catalog.current_setting('is_superuser'),"
     " (SELECT extract(epoch FROM backend_start)::text"
-    " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))";
+    " FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())),"
+    " pg_catalog.pg_postmaster_start_time()";
 const std::string kAskSystemIdentifier = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
 // The control file still names the old timeline for a while after a promotion; the WAL does not.
 const std::string kAskTimeline =
@@ -142,6 +143,7 @@ void Connection::HandleSettings(const PGresult* result) {
   server_settings_.synchronous_commit = text(5);
   server_settings_.is_superuser = text(6) == "on";
   backend_.started = text(7);
+  server_.started_at = text(8);
 }
 
 // ---- Commands -------------------------------------------------------------------------------------------------------

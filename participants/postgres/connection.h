@@ -41,6 +41,7 @@ struct ServerIdentity {
   std::uint64_t system_identifier = 0;  // 0: we may not read it
   std::uint32_t timeline = 0;           // 0: we may not read it
   std::string database;
+  std::string started_at;  // when it was started last: to the microsecond, in the server's words
 };
 
 // One server process, for ever: process ids come again, start times do not.

@@ -211,7 +211,9 @@ void PhaseTwo::List(Participant::ListDone done) {
       return done(absl::Status(is_refused ? absl::StatusCode::kFailedPrecondition : absl::StatusCode::kUnavailable,
                                absl::StrCat("participant \"", options_.name, "\": ", answer.error.message)));
     }
-    OwnWork work;
+    // Copies of a cluster have its system identifier; no two servers have started at the same microsecond.
+    OwnWork work{.identity = absl::StrCat("database \"", server.database,
+                                          "\" of the PostgreSQL server that started at ", server.started_at)};
     for (int row = 0; row < PQntuples(answer.result); ++row) {
       const std::optional<BranchId> branch = ParseGid(PQgetvalue(answer.result, row, 0));
       if (!branch || branch->txn.coordinator.name != context_.coordinator.name) continue;

@@ -120,6 +120,27 @@ TEST_F(DataFolderTest, OneThatIsDamagedIsRefusedAndLeftAlone) {
   }
 }
 
+// ---- One participant under two names
+// ----------------------------------------------------------------------------------
+
+TEST_F(DataFolderTest, OneDatabaseUnderTwoNamesIsRefused) {
+  Assentd assentd(Participants() + PostgresParticipant("copy-db", database_.conninfo()));
+  const Refusal refused = assentd.StartRefused();
+  EXPECT_EQ(refused.exit_code, kForeignWork);
+  EXPECT_THAT(refused.log, HasSubstr("\"copy-db\" and \"orders-db\" are both database"));
+}
+
+TEST_F(DataFolderTest, OneKafkaClusterUnderTwoNamesIsRefused) {
+  std::string by_another_name = KafkaParticipant("audit");
+  const std::size_t host = by_another_name.find("127.0.0.1");
+  ASSERT_NE(host, std::string::npos) << by_another_name;
+  by_another_name.replace(host, 9, "localhost");
+  Assentd assentd(KafkaParticipant("events") + by_another_name);
+  const Refusal refused = assentd.StartRefused();
+  EXPECT_EQ(refused.exit_code, kForeignWork);
+  EXPECT_THAT(refused.log, HasSubstr("\"audit\" and \"events\" are both Kafka cluster"));
+}
+
 // ---- Another log under the same name --------------------------------------------------------------------------------
 
 class ForeignWorkTest : public DataFolderTest {

@@ -29,8 +29,8 @@ CoordinatorProcess::CoordinatorProcess(const EngineOptions& options, EventQueue&
     for (const auto& participant : participants) names.emplace_back(participant->name());
     shards_.push_back(std::make_unique<Shard>(
         options_, Shard::Place{i, options_.shards}, routing_, *log_, *process_, *loops_[i], std::move(participants),
-        [this](const std::string& participant, const Shard::ForeignNames& foreign) {
-          gate_->Hear(participant, foreign);
+        [this](const std::string& participant, const absl::StatusOr<Shard::FirstLook>& look) {
+          gate_->Hear(participant, look);
         }));
     loops_[i]->Post([shard = shards_[i].get()] { shard->Start(); });
   }

@@ -105,8 +105,8 @@ MetadataResponse MetadataResponse::Decode(Decoder& in) {
   MetadataResponse response;
   in.Int32();  // throttle time
   for (std::size_t n = in.CompactArrayLength(11); n > 0 && in.ok(); --n) response.brokers.push_back(DecodeBroker(in));
-  in.CompactNullableString();  // cluster id
-  in.Int32();                  // controller
+  response.cluster_id = in.CompactNullableString().value_or("");
+  in.Int32();  // controller
   for (std::size_t n = in.CompactArrayLength(26); n > 0 && in.ok(); --n) response.topics.push_back(DecodeTopic(in));
   in.SkipTaggedFields();
   return response;

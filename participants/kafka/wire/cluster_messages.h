@@ -64,6 +64,7 @@ struct MetadataResponse {
     std::vector<Partition> partitions;
   };
   std::vector<Broker> brokers;
+  std::string cluster_id;
   std::vector<Topic> topics;
 
   static MetadataResponse Decode(Decoder& in);

@@ -30,11 +30,12 @@ struct CoordinatorUnderTest {
     std::vector<std::unique_ptr<Participant>> participants;
     participants.push_back(std::move(db_made));
     participants.push_back(std::move(events_made));
-    shard = std::make_unique<Shard>(options, place, routing, log, scheduler, scheduler, std::move(participants),
-                                    [this](const std::string& participant, const Shard::ForeignNames& foreign) {
-                                      heard[participant] = foreign;
-                                      gate.Hear(participant, foreign);
-                                    });
+    shard =
+        std::make_unique<Shard>(options, place, routing, log, scheduler, scheduler, std::move(participants),
+                                [this](const std::string& participant, const absl::StatusOr<Shard::FirstLook>& look) {
+                                  heard[participant] = look;
+                                  gate.Hear(participant, look);
+                                });
   }
 
   // Earlier processes have worked with both participants, where the test says nothing else.
@@ -53,7 +54,7 @@ struct CoordinatorUnderTest {
   std::vector<std::string> Foreign() const {
     std::vector<std::string> foreign;
     for (const auto& [participant, answer] : heard) {
-      if (answer.ok()) foreign.insert(foreign.end(), answer->begin(), answer->end());
+      if (answer.ok()) foreign.insert(foreign.end(), answer->foreign.begin(), answer->foreign.end());
     }
     return foreign;
   }
@@ -132,7 +133,7 @@ struct CoordinatorUnderTest {
   Routing routing;
   FakeParticipant* db;
   FakeParticipant* events;
-  std::map<std::string, Shard::ForeignNames> heard;
+  std::map<std::string, absl::StatusOr<Shard::FirstLook>> heard;
   TakeOverGate gate{log, {"db", "events"}, [this](const std::function<void(Shard&)>& task) { task(*shard); }};
   std::unique_ptr<Shard> shard;
 };

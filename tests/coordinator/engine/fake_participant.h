@@ -15,6 +15,7 @@ struct FakeStore {
   std::map<std::string, BranchId> prepared;
   std::map<std::string, int> committed;  // how often
   std::vector<std::string> foreign;
+  std::string identity;
 };
 
 // A participant that answers at once, as its test tells it to, and keeps a journal of the calls.
@@ -76,6 +77,7 @@ class FakeParticipant final : public Participant {
     for (const auto& [gid, branch] : store_.prepared)
       work.branches.push_back({branch, "found " + gid, absl::UnixEpoch()});
     work.foreign = store_.foreign;
+    work.identity = store_.identity;
     done(std::move(work));
   }
   ParticipantHealth health() const override { return {.available = true}; }

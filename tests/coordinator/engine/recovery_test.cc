@@ -252,6 +252,32 @@ TEST_F(RecoveryTest, ARefusedStartNamesSomeOfWhatIsForeign) {
   EXPECT_THAT(refused, testing::HasSubstr("-0000000000000001-4 and 295 more at \"events\". If two coordinators run"));
 }
 
+// Two Kafka participants that are one cluster have one pool of transactional ids between them.
+TEST_F(RecoveryTest, OneParticipantUnderTwoNamesIsRefused) {
+  db_store.identity = events_store.identity = "Kafka cluster c1";
+  CoordinatorUnderTest t(db_store, events_store);
+  t.shard->Start();
+  const absl::Status refused = t.gate.Open();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()),
+              testing::HasSubstr("\"events\" and \"orders-db\" are both Kafka cluster c1"));
+  EXPECT_EQ(t.db->taken_over + t.events->taken_over, 0);
+}
+
+TEST_F(RecoveryTest, OneThatAnswersLateAndIsAnotherOneTooIsNotTakenOver) {
+  db_store.identity = events_store.identity = "Kafka cluster c1";
+  CoordinatorUnderTest t(db_store, events_store);
+  t.db->is_away = true;
+  t.Start();
+  t.db->is_away = false;
+  t.db->available();
+  t.scheduler.Advance(absl::Minutes(1));
+  EXPECT_EQ(t.events->taken_over, 1);
+  EXPECT_EQ(t.db->taken_over, 0);
+  const auto refused = t.Call(&Shard::Submit, CoordinatorUnderTest::SubmitBoth(""));
+  EXPECT_THAT(std::string((*refused)->status().message()), testing::HasSubstr("are both Kafka cluster c1"));
+}
+
 // Each start has a higher epoch than the one before, also one that was refused.
 TEST_F(RecoveryTest, AStartOnAnOldCopyIsRefusedAsOftenAsItIsTried) {
   const LogStart copied{.coordinator = kCoordinator, .epoch = 2, .reserved_sequences = 1000};
