@@ -52,7 +52,6 @@ struct Branch {
   std::weak_ptr<Production> production;    // while preparing
   v1::KafkaToken token;                    // from the production on; its records only until the vote
   std::optional<ProducerSession> next;     // for the id's next transaction
-  std::optional<Finish> awaits_markers;    // its transaction has ended so, and its markers are looked for
   bool is_aborting = false;                // Abort() came while preparing
   bool committed = false;                  // where ended
 };

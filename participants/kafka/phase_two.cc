@@ -18,13 +18,10 @@ void PhaseTwo::EndByToken(const BranchPtr& branch, const std::string& token, boo
                  .message = absl::StrCat("the branch cannot be finished: ", std::string(parsed.status().message()))});
   }
   const std::uint32_t number = parsed->number;
-  if (branch && branch->awaits_markers) return AwaitMarkers(number, *branch->awaits_markers, std::move(done));
-  if (!branch && markers_.IsChecking(number)) {
-    return AwaitMarkers(number, {.kind = Finish::Kind::kDone}, std::move(done));
-  }
+  if (awaiting_markers_.contains(number)) return AwaitMarkers(number, std::move(done));
   EndedTransaction transaction = EndedAs(parsed->token, number, parsed->token.epoch(), commit);
   TransactionEnd::Start(
-      cluster_, repairs_, std::move(parsed->token), number, commit,
+      cluster_, markers_, repairs_, std::move(parsed->token), number, commit,
       [this, branch, transaction = std::move(transaction), done = std::move(done)](Ended ended) mutable {
         if (ended.finish.repaired) ++repaired_branches_;
         if (ended.finish.kind == Finish::Kind::kRetry) return done(std::move(ended.finish));
@@ -42,9 +39,9 @@ void PhaseTwo::EndByToken(const BranchPtr& branch, const std::string& token, boo
 void PhaseTwo::CheckMarkers(const BranchPtr& branch, EndedTransaction transaction, Finish finish, FinishDone done) {
   const std::uint32_t number = transaction.number;
   auto settle = [this, branch, number, committed = *transaction.committed](Markers markers) {
+    awaiting_markers_.erase(number);
     if (markers == Markers::kUnexplained) ids_.LetGo(number);
     if (!branch) return;
-    branch->awaits_markers.reset();
     ended_(*branch);
     branch->committed = committed;
     if (markers == Markers::kWrittenAgain) branch->next.reset();
@@ -54,13 +51,14 @@ void PhaseTwo::CheckMarkers(const BranchPtr& branch, EndedTransaction transactio
     markers_.Remember(std::move(transaction));
     return done(std::move(finish));
   }
-  if (branch) branch->awaits_markers = finish;
+  awaiting_markers_[number] = finish;
   markers_.Check(std::move(transaction), std::move(settle));
-  if (!markers_.IsChecking(number)) return done(std::move(finish));
-  AwaitMarkers(number, std::move(finish), std::move(done));
+  if (!awaiting_markers_.contains(number)) return done(std::move(finish));
+  AwaitMarkers(number, std::move(done));
 }
 
-void PhaseTwo::AwaitMarkers(std::uint32_t number, Finish finish, FinishDone done) {
+void PhaseTwo::AwaitMarkers(std::uint32_t number, FinishDone done) {
+  Finish finish = awaiting_markers_.at(number);
   markers_.Await(
       number, cluster_.options().finish_timeout,
       [this, number, finish = std::move(finish), done = std::move(done)](std::optional<Markers> markers) mutable {
@@ -73,7 +71,7 @@ void PhaseTwo::AwaitMarkers(std::uint32_t number, Finish finish, FinishDone done
 
 void PhaseTwo::AbortByFencing(const BranchPtr& branch, FinishDone done) {
   const std::uint32_t number = branch->session->number;
-  if (branch->awaits_markers) return AwaitMarkers(number, *branch->awaits_markers, std::move(done));
+  if (awaiting_markers_.contains(number)) return AwaitMarkers(number, std::move(done));
   if (markers_.IsChecking(number)) {
     return done({.kind = Finish::Kind::kRetry,
                  .message = absl::StrCat("the last transaction of transactional id \"", ids_.IdOf(number),

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "base/ids.h"
 #include "participants/kafka/branch.h"
 #include "participants/kafka/cluster.h"
@@ -47,7 +48,7 @@ class PhaseTwo {
 
  private:
   void CheckMarkers(const BranchPtr& branch, EndedTransaction transaction, Finish finish, FinishDone done);
-  void AwaitMarkers(std::uint32_t number, Finish finish, FinishDone done);
+  void AwaitMarkers(std::uint32_t number, FinishDone done);
 
   const CoordinatorId& coordinator_;
   Cluster& cluster_;
@@ -55,6 +56,8 @@ class PhaseTwo {
   TransactionalIds& ids_;
   const std::function<void(Branch&)> ended_;
   TransactionEnd::Repairs repairs_;
+  // How the transactions have ended whose markers are looked for, by number.
+  absl::flat_hash_map<std::uint32_t, Finish> awaiting_markers_;
   std::size_t repaired_branches_ = 0;
 };
 

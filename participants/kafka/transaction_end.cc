@@ -21,14 +21,16 @@ wire::EndTxnRequest EndTxnOf(const v1::KafkaToken& transaction, bool commit) {
 
 }  // namespace
 
-void TransactionEnd::Start(Cluster& cluster, Repairs& repairs, v1::KafkaToken token, std::uint32_t number, bool commit,
-                           Done done) {
-  std::make_shared<TransactionEnd>(cluster, repairs, std::move(token), number, commit, std::move(done))->EndTxn();
+void TransactionEnd::Start(Cluster& cluster, LostMarkers& markers, Repairs& repairs, v1::KafkaToken token,
+                           std::uint32_t number, bool commit, Done done) {
+  std::make_shared<TransactionEnd>(cluster, markers, repairs, std::move(token), number, commit, std::move(done))
+      ->EndTxn();
 }
 
-TransactionEnd::TransactionEnd(Cluster& cluster, Repairs& repairs, v1::KafkaToken token, std::uint32_t number,
-                               bool commit, Done done)
+TransactionEnd::TransactionEnd(Cluster& cluster, LostMarkers& markers, Repairs& repairs, v1::KafkaToken token,
+                               std::uint32_t number, bool commit, Done done)
     : cluster_(cluster),
+      markers_(markers),
       repairs_(repairs),
       token_(std::move(token)),
       number_(number),
@@ -149,6 +151,26 @@ void TransactionEnd::Repair(const std::string& why, const wire::DescribeTransact
                          : "its epoch has not changed since",
                      "; ", why));
   }
+  if (IsOwnRepair(found)) return ProduceAgain(why, found);
+  AwaitAbort(why, found);
+}
+
+// Writes what is missing again, without an end; the attempt that finds nothing missing goes on.
+void TransactionEnd::AwaitAbort(const std::string& why, const wire::DescribeTransactionsResponse& found) {
+  if (!markers_.IsChecking(number_)) {  // for an earlier attempt
+    markers_.Check(EndedAs(token_, number_, token_.epoch(), /*committed=*/false), [](Markers) {});
+  }
+  if (!markers_.IsChecking(number_)) return ProduceAgain(why, found);
+  markers_.Await(number_, Left(), [self = shared_from_this(), why, found](std::optional<Markers> markers) {
+    if (markers == Markers::kSeen) return self->ProduceAgain(why, found);
+    self->Finished(Finish::Kind::kRetry,
+                   absl::StrCat("its records cannot be produced again before every partition has the marker of the "
+                                "transaction that Kafka has aborted; ",
+                                why));
+  });
+}
+
+void TransactionEnd::ProduceAgain(const std::string& why, const wire::DescribeTransactionsResponse& found) {
   repairs_[number_] = {.number = number_, .producer_id = found.producer_id, .epoch = found.epoch};
   v1::KafkaToken again;
   again.set_transactional_id(token_.transactional_id());

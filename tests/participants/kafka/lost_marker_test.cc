@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/participants/kafka/own_kafka.h"
@@ -15,13 +17,17 @@ namespace assent::kafka {
 namespace {
 
 using testing::HasSubstr;
+using testing::UnorderedElementsAre;
 using testing::UnorderedElementsAreArray;
 
-class LostMarkerTest : public testing::TestWithParam<bool> {
+class OwnBrokerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     if (std::getenv("ASSENT_TEST_KAFKA_LIBS") == nullptr) return;
-    broker_ = std::make_unique<OwnKafka>(OwnKafkaOptions{.settings = {PlainTransaction::kUnverified}});
+    // It looks often for transactions that have been open for too long.
+    broker_ = std::make_unique<OwnKafka>(
+        OwnKafkaOptions{.settings = {PlainTransaction::kUnverified,
+                                     "transaction.abort.timed.out.transaction.cleanup.interval.ms=100"}});
     judge_ = std::make_unique<PlainKafka>(broker_->bootstrap_server());
   }
   static void TearDownTestSuite() {
@@ -58,11 +64,6 @@ class LostMarkerTest : public testing::TestWithParam<bool> {
     return token.SerializeAsString();
   }
 
-  // What readers see of them.
-  static std::vector<std::string> Committed(std::vector<std::string> values) {
-    return GetParam() ? std::move(values) : std::vector<std::string>();
-  }
-
   std::vector<std::string> Values() {
     std::vector<std::string> values;
     for (const ReadRecord& record : judge_->ReadCommitted(topic_, place_.coordinator)) values.push_back(*record.value);
@@ -76,10 +77,19 @@ class LostMarkerTest : public testing::TestWithParam<bool> {
   std::string topic_;
 };
 
-std::unique_ptr<OwnKafka> LostMarkerTest::broker_;
-std::unique_ptr<PlainKafka> LostMarkerTest::judge_;
+std::unique_ptr<OwnKafka> OwnBrokerTest::broker_;
+std::unique_ptr<PlainKafka> OwnBrokerTest::judge_;
 
-// What the repair rests on, by hand. Named by the decision.
+// Named by the decision.
+class LostMarkerTest : public OwnBrokerTest, public testing::WithParamInterface<bool> {
+ protected:
+  // What readers see of them.
+  static std::vector<std::string> Committed(std::vector<std::string> values) {
+    return GetParam() ? std::move(values) : std::vector<std::string>();
+  }
+};
+
+// What the repair rests on, by hand.
 TEST_P(LostMarkerTest, APartitionThatGotNoMarkerGetsItFromASecondTransactionOfTheIdWithoutRecords) {
   const bool commit = GetParam();
   PlainTransaction transaction = ATransaction(0);
@@ -141,6 +151,44 @@ TEST_P(LostMarkerTest, WhatIsOpenAtAnEpochThatTheStateDoesNotTellOfIsLeftToAnOpe
   const auto process = StartProcess(options_, place_);
   ASSERT_TRUE(process->RunUntil([&] { return transaction.State().state == "Empty"; })) << "it is fenced";
   EXPECT_EQ(transaction.OpenFrom(topic_, 1), 0) << "nobody can tell whether it was committed";
+}
+
+// ---- Before a branch is produced again ----
+
+using LostAbortTest = OwnBrokerTest;
+
+TEST_F(LostAbortTest, WhatIsProducedAgainDoesNotShowWhatTheBrokerHasAborted) {
+  options_.transaction_timeout = absl::Seconds(1);
+  auto process = StartProcess(options_, place_);
+  const BranchId branch = process->Open();
+  v1::KafkaRecord record = ARecord(topic_, "a");
+  record.set_partition(0);
+  ASSERT_TRUE(process->Execute(branch, AnOperation({record})).ok);
+  const Vote vote = process->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+  v1::KafkaToken token = TokenOf(vote.token);
+  PlainTransaction transaction(broker_->bootstrap_server(), token.transactional_id());
+  transaction.Continue(token.producer_id(), static_cast<std::int16_t>(token.epoch()));
+  transaction.Produce(topic_, 1, "aborted");
+  process.reset();  // after its decision, and the broker waits no longer than for a second
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (transaction.State().state != "CompleteAbort" && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ASSERT_EQ(transaction.State().state, "CompleteAbort");
+  ASSERT_EQ(transaction.OpenFrom(topic_, 1), 0);
+
+  token.add_records()->CopyFrom(token.records(0));
+  token.mutable_records(1)->set_partition(1);
+  const std::string decided = WithPartition(token, 1);
+  process = StartProcess(options_, place_, {decided});
+  Finish finish;
+  EXPECT_TRUE(process->RunUntil([&] {
+    finish = process->Commit(process->NewBranch(), decided);
+    return finish.kind != Finish::Kind::kRetry;
+  }));
+  EXPECT_TRUE(finish.repaired) << finish.message;
+  EXPECT_THAT(Values(), UnorderedElementsAre("a", "a"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Decisions, LostMarkerTest, testing::Bool(),

@@ -87,6 +87,34 @@ TEST_F(RepairTest, OneThatThisProcessHasBegunGoesOnWhereItStands) {
   EXPECT_EQ(EndTxns().back().epoch, TokenOf(vote.token).epoch() + 1);
 }
 
+// Its marker would be that of the repair, which shows the aborted records beside those that are produced again.
+TEST_F(RepairTest, AMarkerOfTheAbortThatIsMissingIsWrittenBeforeAnythingIsProducedAgain) {
+  Begin();
+  Vote vote;
+  const BranchId branch = Aborted(vote);
+  const v1::KafkaToken token = TokenOf(vote.token);
+  broker_->open_transactions[{"t", 1}] = {.epoch = token.epoch(), .from_offset = 5};
+  std::vector<SeenEndTxn> written_again;
+  broker_->Always(ApiKey::kEndTxn, [&](const auto& request) {
+    const SeenEndTxn end = ReadEndTxn(request);
+    if (end.version < 5) {
+      written_again.push_back(end);
+      EXPECT_TRUE(ProducedAgain().empty());
+      broker_->open_transactions.clear();
+    }
+    return broker_->Succeed(request, end.epoch == token.epoch() ? 48 : 0);
+  });
+  Finish finish;
+  EXPECT_TRUE(participant_->RunUntil([&] {
+    finish = participant_->Commit(branch, vote.token);
+    return finish.kind != Finish::Kind::kRetry;
+  }));
+  EXPECT_TRUE(finish.repaired) << finish.message;
+  EXPECT_EQ(ProducedAgain().size(), 2u);
+  ASSERT_EQ(written_again.size(), 1u);
+  EXPECT_FALSE(written_again[0].commit);
+}
+
 // A broker may raise the epoch of a transaction that it could not abort yet: to produce again would make two of it.
 TEST_F(RepairTest, WhatIsOpenAboveTheTokenAndWasNotBegunByThisProcessIsWaitedFor) {
   Begin();
