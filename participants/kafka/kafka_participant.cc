@@ -338,7 +338,7 @@ void KafkaParticipant::JudgeProduced(const BranchPtr& branch, Produced produced)
   switch (produced.kind) {
     case Produced::Kind::kAcknowledged:
       branch->phase = BranchPhase::kPrepared;
-      markers_.TakeDoubtful(branch->session->number);  // this one could begin: the last has all its markers
+      markers_.Forget(branch->session->number);  // this one could begin: the last has all its markers
       return GiveVote(branch, {.kind = Vote::Kind::kYes, .token = branch->token.SerializeAsString()});
     case Produced::Kind::kUnknown:
       branch->phase = BranchPhase::kInDoubt;

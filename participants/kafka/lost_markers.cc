@@ -90,14 +90,19 @@ LostMarkers::SuspectPtr LostMarkers::LastOf(std::uint32_t number) const {
 }
 
 void LostMarkers::Remember(EndedTransaction transaction) {
-  const std::uint32_t number = transaction.number;
-  remembered_[number] = {.transaction = std::move(transaction), .is_doubtful = cluster_.IsTroubled()};
+  auto& of_id = remembered_[transaction.number];
+  std::erase_if(of_id, [](const Remembered& before) { return !before.is_doubtful; });
+  const bool is_known = std::any_of(of_id.begin(), of_id.end(), [&](const Remembered& before) {
+    return before.transaction.epoch == transaction.epoch;  // who was told to end it is told again
+  });
+  if (is_known) return;
+  of_id.push_back({.transaction = std::move(transaction), .is_doubtful = cluster_.IsTroubled()});
 }
 
 std::vector<std::uint32_t> LostMarkers::DoubtAll() {
   std::vector<std::uint32_t> numbers;
-  for (auto& [number, remembered] : remembered_) {
-    remembered.is_doubtful = true;
+  for (auto& [number, of_id] : remembered_) {
+    for (Remembered& remembered : of_id) remembered.is_doubtful = true;
     numbers.push_back(number);
   }
   return numbers;
@@ -105,15 +110,21 @@ std::vector<std::uint32_t> LostMarkers::DoubtAll() {
 
 bool LostMarkers::IsDoubtful(std::uint32_t number) const {
   const auto found = remembered_.find(number);
-  return found != remembered_.end() && found->second.is_doubtful;
+  return found != remembered_.end() && std::any_of(found->second.begin(), found->second.end(),
+                                                   [](const Remembered& remembered) { return remembered.is_doubtful; });
 }
 
 std::optional<EndedTransaction> LostMarkers::TakeDoubtful(std::uint32_t number) {
   const auto found = remembered_.find(number);
   if (found == remembered_.end()) return std::nullopt;
+  auto& of_id = found->second;
+  std::erase_if(of_id, [](const Remembered& remembered) { return !remembered.is_doubtful; });
   std::optional<EndedTransaction> doubtful;
-  if (found->second.is_doubtful) doubtful = std::move(found->second.transaction);
-  remembered_.erase(found);
+  if (!of_id.empty()) {
+    doubtful = std::move(of_id.front().transaction);
+    of_id.erase(of_id.begin());
+  }
+  if (of_id.empty()) remembered_.erase(found);
   return doubtful;
 }
 
@@ -172,6 +183,7 @@ void LostMarkers::Judge(const SuspectPtr& suspect, const std::map<TopicPartition
     open.push_back(partition);
   }
   if (open.empty() || cluster_.clock().Monotonic() < suspect->ask_after) return;
+  if (suspect->had_ended && transaction.successor_may_run) return Postpone(suspect);
   if (suspect->had_ended && !suspect->does_not_fit.empty()) return LeaveToOperator(suspect, suspect->does_not_fit);
   if (suspect->had_ended) return WriteAgain(suspect, open);
   Ask(suspect);
@@ -296,6 +308,14 @@ void LostMarkers::EndAgain(const SuspectPtr& suspect) {
 }
 
 // ---- Ending ---------------------------------------------------------------------------------------------------------
+
+void LostMarkers::Postpone(const SuspectPtr& suspect) {
+  EndedTransaction transaction = suspect->transaction;
+  transaction.successor_may_run = false;  // when it is looked at again
+  auto& of_id = remembered_[transaction.number];
+  of_id.insert(of_id.begin(), {.transaction = std::move(transaction), .is_doubtful = true});
+  End(suspect, Markers::kLost);
+}
 
 void LostMarkers::LeaveToOperator(const SuspectPtr& suspect, const std::string& why) {
   Open open(suspect->transaction.partitions.begin(), suspect->transaction.partitions.end());

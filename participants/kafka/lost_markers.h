@@ -27,6 +27,9 @@ struct EndedTransaction {
   std::int32_t epoch = -1;  // of its records
   std::set<TopicPartition> partitions;
   bool has_successor = false;  // what is open at a later epoch is the next transaction of the id
+  // Which may be open, or begin at any time: a second transaction would be one with it, and end it. Nothing is written
+  // before the id has been fenced.
+  bool successor_may_run = false;
   // How it was decided. Nothing: nobody here knows, and the coordinator's state tells it if its epochs fit.
   std::optional<bool> committed;
 };
@@ -36,6 +39,7 @@ EndedTransaction EndedAs(const v1::KafkaToken& token, std::uint32_t number, std:
 enum class Markers : std::uint8_t {
   kSeen,          // each partition has one, or is gone, or does not let us look
   kWrittenAgain,  // as above, but Kafka had lost one: the id is to be fenced before it is used again
+  kLost,          // Kafka had lost one, and none is written while its successor may run: it is remembered as doubtful
   kUnexplained,   // a transaction is open that is not as it should be: logged, and left to an operator
 };
 
@@ -52,7 +56,8 @@ enum class Markers : std::uint8_t {
 //    |                                                                                 v
 //    +------------------------------ writing: AddPartitionsToTxn, EndTxn (transactions V1)
 //
-// The ids that are checked share their looks: one at a time, with a pause behind it.
+// Where the next transaction of the id may run, nothing is written: lost (kLost). The ids that are checked share their
+// looks: one at a time, with a pause behind it.
 //
 // Owned by the participant, used on the shard's thread. The cluster outlives it.
 class LostMarkers {
@@ -68,12 +73,15 @@ class LostMarkers {
   void Await(std::uint32_t number, absl::Duration patience, absl::AnyInvocable<void(std::optional<Markers>)> done);
 
   // Remembers the last transaction of an id, whose markers are on their way. They become doubtful when a broker is lost
-  // before they arrive; those that begin their way in troubled times are doubtful at once.
+  // before they arrive; those that begin their way in troubled times are doubtful at once. The one before it stays
+  // remembered where it is doubtful.
   void Remember(EndedTransaction transaction);
   std::vector<std::uint32_t> DoubtAll();  // the ids, by number
   bool IsDoubtful(std::uint32_t number) const;
-  // Forgets it: all its markers are there, or somebody checks them. Nothing where they are not doubtful.
+  // The first that is doubtful, for somebody who checks it. Forgets all where none is.
   std::optional<EndedTransaction> TakeDoubtful(std::uint32_t number);
+  // All its markers are there.
+  void Forget(std::uint32_t number) { remembered_.erase(number); }
 
   std::size_t written_again() const { return written_again_; }
 
@@ -107,6 +115,7 @@ class LostMarkers {
   void WriteAgain(const SuspectPtr& suspect, const Open& open);
   void EndAgain(const SuspectPtr& suspect);
   bool Fits(EndedTransaction& transaction, const wire::DescribeTransactionsResponse& found) const;
+  void Postpone(const SuspectPtr& suspect);
   void LeaveToOperator(const SuspectPtr& suspect, const std::string& why);
   void End(const SuspectPtr& suspect, Markers markers);
 
@@ -116,7 +125,7 @@ class LostMarkers {
     EndedTransaction transaction;
     bool is_doubtful = false;
   };
-  absl::flat_hash_map<std::uint32_t, Remembered> remembered_;  // by number
+  absl::flat_hash_map<std::uint32_t, std::vector<Remembered>> remembered_;  // by number, in order: two at most
   bool looking_ = false;
   bool pausing_ = false;
   absl::Duration pause_;

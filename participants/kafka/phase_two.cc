@@ -35,7 +35,8 @@ void PhaseTwo::EndByToken(const BranchPtr& branch, const std::string& token, boo
       });
 }
 
-// Ends a branch whose transaction has ended: at once in quiet times, else when its markers have been seen.
+// Ends a branch whose transaction has ended: at once in quiet times, else when its markers have been seen. Where those
+// of the transaction before are doubtful, all are looked at once the id is fenced, in order.
 void PhaseTwo::CheckMarkers(const BranchPtr& branch, EndedTransaction transaction, Finish finish, FinishDone done) {
   const std::uint32_t number = transaction.number;
   auto settle = [this, branch, number, committed = *transaction.committed](Markers markers) {
@@ -46,7 +47,7 @@ void PhaseTwo::CheckMarkers(const BranchPtr& branch, EndedTransaction transactio
     branch->committed = committed;
     if (markers == Markers::kWrittenAgain) branch->next.reset();
   };
-  if (!cluster_.IsTroubled()) {
+  if (!cluster_.IsTroubled() || markers_.IsDoubtful(number)) {
     settle(Markers::kSeen);
     markers_.Remember(std::move(transaction));
     return done(std::move(finish));
@@ -92,12 +93,13 @@ void PhaseTwo::HoldBack(const BranchPtr& branch) {
   auto last = markers_.TakeDoubtful(number);
   if (!last) return;
   last->has_successor = true;
+  last->successor_may_run = true;  // what was sent may still arrive
   production->Hold();
   markers_.Check(*std::move(last), [this, production, number](Markers markers) {
+    if (markers == Markers::kSeen) return production->Resume();
     if (markers == Markers::kUnexplained) ids_.LetGo(number);
-    if (markers != Markers::kWrittenAgain) return production->Resume();
     production->Cancel({.code = absl::StatusCode::kUnavailable,
-                        .message = absl::StrCat("Kafka had lost markers of the last transaction of transactional id \"",
+                        .message = absl::StrCat("Kafka has lost markers of the last transaction of transactional id \"",
                                                 ids_.IdOf(number), "\", which is to be fenced before its next one"),
                         .retryable = true});
   });

@@ -187,7 +187,7 @@ void TransactionalIds::Fenced(const ProducerSession& session) {
   if (!last) return GiveToPool(session);
   markers_.Check(*std::move(last), [this, session](Markers markers) {
     if (markers == Markers::kUnexplained) LetGo(session.number);
-    if (markers != Markers::kWrittenAgain) return GiveToPool(session);
+    if (markers != Markers::kWrittenAgain) return Fenced(session);  // another may be doubtful
     to_fence_.push_back(session.number);
     FenceNext();
   });

@@ -303,18 +303,38 @@ TEST_F(SuccessorTest, ItGoesOnWhereItHadBegun) {
   EXPECT_TRUE(EndedAgain().empty());
 }
 
-TEST_F(SuccessorTest, ItIsGivenUpWhereOneWasLost) {
-  LoseTheBroker();
-  Hang(first_, "CompleteCommit");
-  const std::size_t produced = broker_->Count(ApiKey::kProduce);
-  broker_->Restart();
-  ASSERT_TRUE(participant_->RunUntil([&] { return vote_.has_value(); }));
-  EXPECT_EQ(vote_->kind, Vote::Kind::kNo);
-  EXPECT_TRUE(vote_->error.retryable);
-  EXPECT_THAT(vote_->error.message, HasSubstr("had lost markers"));
-  EXPECT_EQ(broker_->Count(ApiKey::kProduce), produced);
-  ASSERT_EQ(EndedAgain().size(), 1u);
-  EXPECT_TRUE(EndedAgain()[0].commit);
+// What it has sent may arrive at any time and open it: a second transaction under the same epoch would be one with it,
+// and commit what is not decided.
+TEST_F(SuccessorTest, WhereOneWasLostItIsGivenUpAndFencedBeforeAnythingIsWritten) {
+  for (const std::string state : {"CompleteCommit", "Ongoing"}) {  // Ongoing: it has arrived, in another partition
+    LoseTheBroker();
+    Hang(first_, state);
+    const std::string id = TokenOf(first_.token).transactional_id();
+    const int fenced = Inits(id);
+    broker_->Always(ApiKey::kInitProducerId, [&](const auto& request) {
+      broker_->described_state = "Empty";
+      broker_->described_epoch += 2;
+      return broker_->Succeed(request);
+    });
+    broker_->Next(ApiKey::kAddPartitionsToTxn, [&](const auto& request) {
+      EXPECT_EQ(Inits(id), fenced + 1);
+      return broker_->Succeed(request);
+    });
+    const std::size_t produced = broker_->Count(ApiKey::kProduce);
+    broker_->Restart();
+    ASSERT_TRUE(participant_->RunUntil([&] { return vote_.has_value(); }));
+    EXPECT_EQ(vote_->kind, Vote::Kind::kNo);
+    EXPECT_TRUE(vote_->error.retryable);
+    EXPECT_THAT(vote_->error.message, HasSubstr("has lost markers"));
+    EXPECT_EQ(broker_->Count(ApiKey::kProduce), produced);
+
+    ASSERT_TRUE(participant_->RunUntil([&] { return Inits(id) == fenced + 2; })) << "once more behind the writing";
+    ASSERT_EQ(EndedAgain().size(), 1u);
+    EXPECT_TRUE(EndedAgain()[0].commit);
+    EXPECT_GT(EndedAgain()[0].epoch, TokenOf(first_.token).epoch() + 1);
+    vote_.reset();
+    participant_->Destroy();
+  }
 }
 
 // ---- At take-over ----
