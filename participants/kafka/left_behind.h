@@ -27,6 +27,7 @@ struct LeftBehindId {
 // in nobody knows any more, so every one that this client may see is asked.
 //
 //   ended, and open somewhere ----> LostMarkers; then it may be fenced
+//   Empty, and open somewhere ----> likewise: it was fenced, and nobody knows any more how it was decided
 //   Ongoing ----------------------> it may be fenced, which aborts it; LostMarkers remembers where it was
 //   open nowhere -----------------> it may be fenced
 //

@@ -325,27 +325,19 @@ void TransactionalIds::FenceLeftBehind() {
 }
 
 void TransactionalIds::FenceListed(const Transactions& listed) {
-  std::vector<LeftBehindId> used;
-  std::size_t found = 0;
+  std::vector<LeftBehindId> left_behind;
   for (const auto& transaction : listed) {
     const auto id = ParseTransactionalId(transaction.transactional_id);
     if (!id || id->coordinator != context_.coordinator || !pool_.Adopt(id->number)) continue;
-    ++found;
-    if (transaction.state == "Empty") {
-      Fence(id->number);
-    } else {
-      used.push_back({.number = id->number,
-                      .transactional_id = transaction.transactional_id,
-                      .producer_id = transaction.producer_id,
-                      .state = transaction.state});
-    }
+    left_behind.push_back({.number = id->number,
+                           .transactional_id = transaction.transactional_id,
+                           .producer_id = transaction.producer_id,
+                           .state = transaction.state});
   }
-  if (found > 0) {
+  if (!left_behind.empty()) {
     spdlog::info("participant \"{}\": fencing {} transactional ids that no transaction needs", cluster_.options().name,
-                 found);
-  }
-  if (!used.empty()) {
-    LeftBehind::Start(cluster_, markers_, std::move(used), [this](std::uint32_t number, Markers markers) {
+                 left_behind.size());
+    LeftBehind::Start(cluster_, markers_, std::move(left_behind), [this](std::uint32_t number, Markers markers) {
       if (markers == Markers::kUnexplained) LetGo(number);
       Fence(number);
     });

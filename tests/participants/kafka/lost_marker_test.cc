@@ -148,9 +148,19 @@ TEST_P(LostMarkerTest, WhatIsOpenAtAnEpochThatTheStateDoesNotTellOfIsLeftToAnOpe
   later.Add(topic_, 0);
   later.Produce(topic_, 0, "c");
   later.End(/*commit=*/true);
-  const auto process = StartProcess(options_, place_);
+  options_.max_transactional_ids = 1;
+  auto process = StartProcess(options_, place_);
   ASSERT_TRUE(process->RunUntil([&] { return transaction.State().state == "Empty"; })) << "it is fenced";
   EXPECT_EQ(transaction.OpenFrom(topic_, 1), 0) << "nobody can tell whether it was committed";
+
+  process = StartProcess(options_, place_);
+  const BranchId branch = process->Open();
+  v1::KafkaRecord record = ARecord(topic_, "d");
+  record.set_partition(1);
+  ASSERT_TRUE(process->Execute(branch, AnOperation({record})).ok);
+  const Vote vote = process->Prepare(branch);
+  EXPECT_EQ(process->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(transaction.OpenFrom(topic_, 1), 0) << "nor can the next process, which does not use the id";
 }
 
 // ---- Before a branch is produced again ----

@@ -400,6 +400,15 @@ TEST_F(LeftBehindTest, WhatTheStateDoesNotTellOfIsNotGuessed) {
   }
 }
 
+TEST_F(LeftBehindTest, AnIdThatWasFencedWhileSomethingIsOpenUnderItIsNotUsed) {
+  options_.max_transactional_ids = 1;
+  BeginAfter("Empty", 6);
+  Vote vote;
+  Prepared(vote);
+  EXPECT_NE(TokenOf(vote.token).transactional_id(), id_) << "what is open would end as this one does";
+  EXPECT_TRUE(Added().empty());
+}
+
 TEST_F(LeftBehindTest, AnIdWhoseTransactionIsBeingEndedIsNotFencedBefore) {
   BeginAfter("PrepareCommit", 6);
   ASSERT_TRUE(participant_->RunUntil([this] { return broker_->Count(ApiKey::kDescribeTransactions) >= 3; }));
