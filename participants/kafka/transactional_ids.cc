@@ -69,7 +69,12 @@ void TransactionalIds::ClusterReturned() {
 
 void TransactionalIds::BrokerLost() {
   for (const std::uint32_t number : markers_.DoubtAll()) {
-    if (pool_.TakeIdle(number)) Fence(number);
+    if (!pool_.TakeIdle(number)) continue;
+    // Before the fencing, which erases how it was decided: this process may die between the two.
+    markers_.Check(*markers_.TakeDoubtful(number), [this, number](Markers markers) {
+      if (markers == Markers::kUnexplained) LetGo(number);
+    });
+    Fence(number);
   }
 }
 
