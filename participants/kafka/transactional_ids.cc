@@ -76,6 +76,7 @@ void TransactionalIds::BrokerLost() {
     });
     Fence(number);
   }
+  Serve(/*hurry=*/false);
 }
 
 std::string TransactionalIds::IdOf(std::uint32_t number) const {
@@ -165,10 +166,8 @@ void TransactionalIds::FenceNext() {
     const std::uint32_t number = to_fence_.front();
     to_fence_.pop_front();
     if (markers_.IsChecking(number)) {
-      markers_.Await(number, absl::InfiniteDuration(), [this, number](std::optional<Markers>) {
-        to_fence_.push_back(number);
-        FenceNext();
-      });
+      --pool_fencing_;
+      markers_.Await(number, absl::InfiniteDuration(), [this, number](std::optional<Markers>) { Fence(number); });
       continue;
     }
     ++fencing_;
@@ -190,12 +189,15 @@ void TransactionalIds::FenceNext() {
 void TransactionalIds::Fenced(const ProducerSession& session) {
   auto last = markers_.TakeDoubtful(session.number);
   if (!last) return GiveToPool(session);
+  --pool_fencing_;
   markers_.Check(*std::move(last), [this, session](Markers markers) {
+    ++pool_fencing_;
     if (markers == Markers::kUnexplained) LetGo(session.number);
     if (markers != Markers::kWrittenAgain) return Fenced(session);  // another may be doubtful
     to_fence_.push_back(session.number);
     FenceNext();
   });
+  Serve(/*hurry=*/false);
 }
 
 void TransactionalIds::GiveToPool(const ProducerSession& session) {

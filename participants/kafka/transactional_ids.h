@@ -97,9 +97,11 @@ class TransactionalIds {
   TransactionalIdPool pool_;
   std::list<std::shared_ptr<Waiter>> waiters_;
   std::list<std::uint32_t> to_fence_;
-  std::size_t fencing_ = 0;       // InitProducerId calls under way for the pool
-  std::size_t pool_fencing_ = 0;  // ids that will be idle once they are fenced
-  std::string last_failure_;      // of fencing
+  std::size_t fencing_ = 0;  // InitProducerId calls under way for the pool
+  // Ids that will be idle once they are fenced; without those whose markers are awaited, for as long as a broker is
+  // away.
+  std::size_t pool_fencing_ = 0;
+  std::string last_failure_;  // of fencing
   bool has_taken_over_ = false;
   bool listing_left_behind_ = false;
   bool may_fence_ = false;  // what an earlier process has left is known, or could not be learnt

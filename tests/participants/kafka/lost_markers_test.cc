@@ -261,6 +261,48 @@ TEST_F(LostMarkersTest, WhatEndedBeforeABrokerWasLostIsLookedAtBeforeItsIdIsUsed
   EXPECT_EQ(EndedAgain()[0].epoch, broker_->described_epoch);
 }
 
+// The second broker leads the second partition.
+class TwoBrokersTest : public LostMarkersTest {
+ protected:
+  void BeginWithBoth() {
+    options_.trouble_lasts = absl::Milliseconds(300);
+    Make();
+    second_ = std::make_unique<ScriptedBroker>(loop_, 2);
+    broker_->nodes.push_back({2, second_->port()});
+    second_->nodes = broker_->nodes;
+    broker_->topics["t"] = second_->topics["t"] = {1, 2};
+    participant_->Start();
+    ASSERT_TRUE(participant_->RunUntil([&] { return Sees("2 of 2 brokers connected"); }));
+    Settle();
+    RunFor(std::chrono::milliseconds(400));
+  }
+  bool Sees(const std::string& health) { return Health().find(health) != std::string::npos; }
+  void EndInBoth() {
+    Vote vote;
+    const BranchId branch = PreparedInBoth(vote);
+    ASSERT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+    (*participant_)->Forget(branch, vote.token);
+  }
+
+  std::unique_ptr<ScriptedBroker> second_;
+};
+
+TEST_F(TwoBrokersTest, WhileMarkersAreAwaitedFromOneThatIsAwayOthersAreWrittenTo) {
+  BeginWithBoth();
+  for (int id = 0; id < 8; ++id) EndInBoth();  // as many as there are
+  ASSERT_EQ(broker_->Count(ApiKey::kDescribeProducers), 0u);
+  second_->Stop();
+  ASSERT_TRUE(participant_->RunUntil([&] { return Sees("1 of 2 brokers connected"); }));
+
+  v1::KafkaRecord record = ARecord("t", "c");
+  record.set_partition(0);
+  const BranchId branch = participant_->Open(absl::Seconds(3));
+  ASSERT_TRUE(participant_->Execute(branch, AnOperation({record})).ok);
+  const Vote vote = participant_->Prepare(branch);
+  ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+  EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+}
+
 // An id that is used again at once, while the markers of its first transaction are on their way; then the broker dies.
 class SuccessorTest : public LostMarkersTest {
  protected:
