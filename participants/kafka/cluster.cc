@@ -296,6 +296,10 @@ void Cluster::ApplyBrokers(const std::vector<wire::MetadataResponse::Broker>& br
       added.emplace_back(found.id, std::move(address));
     }
   }
+  // A broker that falls silent may leave the cluster before its connections end.
+  const bool one_is_gone =
+      std::any_of(before.begin(), before.end(), [](const auto& node) { return node.second && node.second->is_up(); });
+  if (one_is_gone) NodeLost();
   for (auto& [node, address] : added) nodes_[node] = MakeBroker(std::move(address), /*is_node=*/true);
   for (auto& [node, broker] : before) {
     if (broker) Retire(std::move(broker));

@@ -303,6 +303,18 @@ TEST_F(TwoBrokersTest, WhileMarkersAreAwaitedFromOneThatIsAwayOthersAreWrittenTo
   EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
 }
 
+TEST_F(TwoBrokersTest, OneThatLeavesTheClusterWhileItIsConnectedIsLostToo) {
+  BeginWithBoth();
+  EndInBoth();
+  ASSERT_EQ(broker_->Count(ApiKey::kDescribeProducers), 0u);
+  broker_->nodes.pop_back();
+  second_->nodes = broker_->nodes;
+  broker_->topics["t"] = second_->topics["t"] = {1, 1};
+  participant_->Execute(participant_->Open(), AnOperation({ARecord("other", "v")}));  // asks for brokers and topics
+  EXPECT_TRUE(
+      participant_->RunUntil([&] { return broker_->Count(ApiKey::kDescribeProducers) > 0; }, std::chrono::seconds(3)));
+}
+
 // An id that is used again at once, while the markers of its first transaction are on their way; then the broker dies.
 class SuccessorTest : public LostMarkersTest {
  protected:
