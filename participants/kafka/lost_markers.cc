@@ -56,7 +56,7 @@ void LostMarkers::Check(EndedTransaction transaction, Done done) {
   const absl::Duration now = cluster_.clock().Monotonic();
   auto suspect = std::make_shared<Suspect>();
   suspect->transaction = std::move(transaction);
-  suspect->done.push_back(std::move(done));
+  suspect->done = std::move(done);
   suspect->began = now;
   suspect->ask_after = now + kMarkersTake;
   checks_.push_back(std::move(suspect));
@@ -68,19 +68,15 @@ void LostMarkers::Await(std::uint32_t number, absl::Duration patience,
                         absl::AnyInvocable<void(std::optional<Markers>)> done) {
   const SuspectPtr suspect = LastOf(number);
   ASSENT_CHECK(suspect != nullptr, "only a check under way has a verdict to come");
-  struct Waiting {
-    absl::AnyInvocable<void(std::optional<Markers>)> done;
-    DelayedCalls::Handle deadline;
-  };
   auto waiting = std::make_shared<Waiting>();
   waiting->done = std::move(done);
-  waiting->deadline = cluster_.delayed_calls().After(patience, [weak = std::weak_ptr<Waiting>(waiting)] {
-    if (const auto late = weak.lock(); late && late->done) std::exchange(late->done, nullptr)(std::nullopt);
-  });
-  suspect->done.push_back([waiting](Markers markers) {
-    DelayedCalls::Cancel(waiting->deadline);
-    if (waiting->done) std::exchange(waiting->done, nullptr)(markers);
-  });
+  waiting->deadline = cluster_.delayed_calls().After(
+      patience, [suspect = std::weak_ptr<Suspect>(suspect), weak = std::weak_ptr<Waiting>(waiting)] {
+        const auto checked = suspect.lock();
+        const auto late = weak.lock();
+        if (checked && late && checked->waiting.remove(late) > 0) late->done(std::nullopt);
+      });
+  suspect->waiting.push_back(std::move(waiting));
 }
 
 LostMarkers::SuspectPtr LostMarkers::LastOf(std::uint32_t number) const {
@@ -332,7 +328,12 @@ void LostMarkers::LeaveToOperator(const SuspectPtr& suspect, const std::string& 
 
 void LostMarkers::End(const SuspectPtr& suspect, Markers markers) {
   checks_.remove(suspect);
-  for (Done& done : std::exchange(suspect->done, {})) done(markers);
+  const auto waiting = std::exchange(suspect->waiting, {});
+  suspect->done(markers);
+  for (const auto& waits : waiting) {
+    DelayedCalls::Cancel(waits->deadline);
+    waits->done(markers);
+  }
 }
 
 }  // namespace assent::kafka

@@ -87,9 +87,14 @@ class LostMarkers {
 
  private:
   enum class Phase : std::uint8_t { kLooking, kAsking, kWriting };
+  struct Waiting {
+    absl::AnyInvocable<void(std::optional<Markers>)> done;
+    DelayedCalls::Handle deadline;
+  };
   struct Suspect {
     EndedTransaction transaction;  // with the partitions that no marker was seen in
-    std::vector<Done> done;
+    Done done;
+    std::list<std::shared_ptr<Waiting>> waiting;  // for the verdict, and no longer than they want to
     absl::Duration began;
     absl::Duration ask_after;  // on the monotonic clock: before, its markers may be on their way
     Phase phase = Phase::kLooking;
