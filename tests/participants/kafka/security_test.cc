@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/coordinator/server/test_certificates.h"
+#include "tests/participants/kafka/conversation.h"
 #include "tests/participants/kafka/own_kafka.h"
 #include "tests/participants/kafka/participant_under_test.h"
 #include "tests/participants/kafka/plain_kafka.h"
@@ -31,7 +32,46 @@ std::string Write(const std::string& path, const std::string& text) {
   return path;
 }
 
-// The broker, and the files of its clients. Alice may do everything, bob nothing.
+// Gives a user a right, by CreateAcls: librdkafka's knows no transactional ids.
+struct AllowRequest {
+  static constexpr auto kKey = static_cast<wire::ApiKey>(30);
+  static constexpr std::int16_t kVersion = 3;
+  enum class Resource : std::int8_t { kTopic = 2, kTransactionalId = 5 };
+
+  std::string user;
+  Resource resource = Resource::kTopic;
+  std::string prefix;  // of the resource's name
+
+  static std::size_t SizeHint() { return 0; }
+  void Encode(wire::Encoder& out) const {
+    out.CompactArrayLength(1);
+    out.Int8(static_cast<std::int8_t>(resource));
+    out.CompactString(prefix);
+    out.Int8(4);  // prefixed
+    out.CompactString("User:" + user);
+    out.CompactString("*");
+    out.Int8(4);  // Write, which implies Describe
+    out.Int8(3);  // allowed
+    out.NoTaggedFields();
+    out.NoTaggedFields();
+  }
+
+  struct Response {
+    std::int16_t error_code = -1;
+    static Response Decode(wire::Decoder& in) {
+      Response response;
+      in.Int32();  // throttled for
+      if (in.CompactArrayLength(4) != 1) return response;
+      response.error_code = in.Int16();
+      in.CompactNullableString();
+      in.SkipTaggedFields();
+      in.SkipTaggedFields();
+      return response;
+    }
+  };
+};
+
+// The broker, and the files of its clients. Alice may do everything, bob nothing, carol write.
 struct SecuredBroker {
   SecuredBroker() {
     std::string name = testing::TempDir() + "/assent_kafka_security_XXXXXX";
@@ -58,7 +98,7 @@ struct SecuredBroker {
     options.settings.push_back("listener.name.both.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512");
     options.settings.push_back(absl::StrCat("listener.name.both.plain.sasl.jaas.config=", jaas,
                                             "plain.PlainLoginModule required user_alice=\"", kPassword,
-                                            "\" user_bob=\"", kPassword, "\";"));
+                                            "\" user_bob=\"", kPassword, "\" user_carol=\"", kPassword, "\";"));
     options.settings.push_back("listener.name.clear.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512");
     options.settings.push_back("listener.name.clear.connections.max.reauth.ms=1500");
     for (const std::string place : {"both.scram-sha-512", "clear.scram-sha-256", "clear.scram-sha-512"}) {
@@ -276,6 +316,32 @@ TEST_F(SecurityTest, WhatTheAccessListDeniesIsNamedWithWhatItNeeds) {
   EXPECT_EQ(outcome.error.kafka_error_name, "TOPIC_AUTHORIZATION_FAILED");
   EXPECT_THAT(outcome.error.message, HasSubstr("needs Write and Describe on it"));
   EXPECT_EQ(process.Prepare(branch).kind, Vote::Kind::kNo);
+}
+
+TEST_F(SecurityTest, WithoutReadBranchesEndAndOneWarningSaysWhatIsNotLookedForThen) {
+  PlainKafka judge(broker_->kafka->bootstrap_server());
+  const std::string topic = judge.CreateTopic(2);
+  Conversation admin(broker_->kafka->bootstrap_server());
+  for (const AllowRequest& allow : {AllowRequest{"carol", AllowRequest::Resource::kTransactionalId, "assent-"},
+                                    AllowRequest{"carol", AllowRequest::Resource::kTopic, topic}}) {
+    ASSERT_EQ(admin.Ask(allow).error_code, 0);
+  }
+  const std::size_t said_before = logged_.str().size();
+  KafkaOptions options = Sasl("BOTH", "PLAIN", "carol");
+  options.unknown_topic_age = absl::ZeroDuration();
+  ParticipantUnderTest process(options, {});
+  process.Start();
+  ASSERT_TRUE(process.RunUntil([&] { return process.times_available() > 0; }));
+  ASSERT_TRUE(process.RunUntil([&] {  // until the access list is in force
+    return process.Execute(process.Open(absl::Seconds(5)), AnOperation({ARecord(topic, "v")})).ok;
+  }));
+  // Just started, it wants to see the markers of each.
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(WriteOne(process, topic).kind, Finish::Kind::kDone);
+  EXPECT_EQ(judge.ReadCommitted(topic, process.place().coordinator).size(), 3u);
+  const std::string said = logged_.str().substr(said_before);
+  const std::string refused = "DescribeProducers is refused with TOPIC_AUTHORIZATION_FAILED";
+  EXPECT_THAT(said, AllOf(HasSubstr(refused), HasSubstr(topic), HasSubstr("Allow this client Read on the topics")));
+  EXPECT_EQ(said.find(refused), said.rfind(refused)) << "once";
 }
 
 TEST_F(SecurityTest, ATransactionalIdThatTheAccessListDeniesIsNamedWithWhatItNeeds) {
