@@ -85,14 +85,15 @@ LostMarkers::SuspectPtr LostMarkers::LastOf(std::uint32_t number) const {
   return found == checks_.rend() ? nullptr : *found;
 }
 
-void LostMarkers::Remember(EndedTransaction transaction) {
+void LostMarkers::Remember(EndedTransaction transaction, bool leaders_have_markers) {
   auto& of_id = remembered_[transaction.number];
   std::erase_if(of_id, [](const Remembered& before) { return !before.is_doubtful; });
   const bool is_known = std::any_of(of_id.begin(), of_id.end(), [&](const Remembered& before) {
     return before.transaction.epoch == transaction.epoch;  // who was told to end it is told again
   });
   if (is_known) return;
-  of_id.push_back({.transaction = std::move(transaction), .is_doubtful = cluster_.IsTroubled()});
+  of_id.push_back(
+      {.transaction = std::move(transaction), .is_doubtful = !leaders_have_markers && cluster_.IsTroubled()});
 }
 
 std::vector<std::uint32_t> LostMarkers::DoubtAll() {

@@ -73,9 +73,10 @@ class LostMarkers {
   void Await(std::uint32_t number, absl::Duration patience, absl::AnyInvocable<void(std::optional<Markers>)> done);
 
   // Remembers the last transaction of an id, whose markers are on their way. They become doubtful when a broker is lost
-  // before they arrive; those that begin their way in troubled times are doubtful at once. The one before it stays
-  // remembered where it is doubtful.
-  void Remember(EndedTransaction transaction);
+  // before they arrive; those that begin their way in troubled times are doubtful at once, unless leaders have them
+  // already, which may still crash before their followers have them too. The one before it stays remembered where it is
+  // doubtful.
+  void Remember(EndedTransaction transaction, bool leaders_have_markers = false);
   std::vector<std::uint32_t> DoubtAll();  // the ids, by number
   bool IsDoubtful(std::uint32_t number) const;
   // The first that is doubtful, for somebody who checks it. Forgets all where none is.

@@ -53,7 +53,10 @@ void PhaseTwo::CheckMarkers(const BranchPtr& branch, EndedTransaction transactio
     return done(std::move(finish));
   }
   awaiting_markers_[number] = finish;
-  markers_.Check(std::move(transaction), std::move(settle));
+  markers_.Check(transaction, [this, transaction, settle](Markers markers) {
+    if (markers == Markers::kSeen) markers_.Remember(transaction, /*leaders_have_markers=*/true);
+    settle(markers);
+  });
   if (!awaiting_markers_.contains(number)) return done(std::move(finish));
   AwaitMarkers(number, std::move(done));
 }

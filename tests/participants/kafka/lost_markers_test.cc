@@ -261,6 +261,21 @@ TEST_F(LostMarkersTest, WhatEndedBeforeABrokerWasLostIsLookedAtBeforeItsIdIsUsed
   EXPECT_EQ(EndedAgain()[0].epoch, broker_->described_epoch);
 }
 
+TEST_F(LostMarkersTest, AMarkerThatALeaderHadIsLookedAtAgainWhenThatCrashes) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  ASSERT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  (*participant_)->Forget(branch, vote.token);
+  broker_->Stop();
+  ASSERT_TRUE(participant_->RunUntil([&] { return !(*participant_)->health().available; }));
+  Hang(vote, "CompleteCommit");
+  WriteWhatIsEnded();
+  broker_->Restart();
+  ASSERT_TRUE(participant_->RunUntil([&] { return !EndedAgain().empty(); })) << "its followers did not have it yet";
+  EXPECT_TRUE(EndedAgain()[0].commit);
+}
+
 // The second broker leads the second partition.
 class TwoBrokersTest : public LostMarkersTest {
  protected:
