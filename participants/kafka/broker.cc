@@ -52,7 +52,9 @@ void Broker::Open(std::size_t slot) {
     if (*was_ready) --ready_connections_;
     if (given_up_) return;
     Reopen(slot);
-    if (ready_connections_ == 0) events_.down();
+    if (ready_connections_ > 0) return;
+    if (*was_ready) events_.lost();
+    events_.down();
   };
   // A machine that is frozen, or has no power any more, says nothing on any of them: each would take as long to tell.
   events.silent = [this](const std::string& why) {

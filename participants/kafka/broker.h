@@ -19,6 +19,7 @@ class Broker {
  public:
   struct Events {
     std::function<void()> up;    // the first connection is ready
+    std::function<void()> lost;  // the last has failed; before `down`
     std::function<void()> down;  // the last has failed, or none could be made
   };
 

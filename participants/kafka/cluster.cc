@@ -100,9 +100,13 @@ void Cluster::Start(std::function<void()> returned, std::function<void()> lost) 
 
 std::unique_ptr<Broker> Cluster::MakeBroker(Address address, bool is_node) {
   Broker::Events events{.up = [this, is_node] { BrokerUp(is_node); },
-                        .down =
+                        .lost =
                             [this, is_node] {
                               if (is_node) NodeLost();
+                            },
+                        .down =
+                            [this, is_node] {
+                              if (is_node) BeTroubled();
                               BrokerDown();
                             }};
   // A bootstrap server is only asked who the brokers are.
@@ -120,13 +124,15 @@ void Cluster::StartBootstrap() {
   }
 }
 
+void Cluster::BeTroubled() { troubled_until_ = context_.clock.Monotonic() + options_.trouble_lasts; }
+
 void Cluster::NodeLost() {
-  troubled_until_ = context_.clock.Monotonic() + options_.trouble_lasts;
+  BeTroubled();
   lost_();
 }
 
 void Cluster::BrokerUp(bool is_node) {
-  if (is_node) troubled_until_ = context_.clock.Monotonic() + options_.trouble_lasts;
+  if (is_node) BeTroubled();
   std::vector<std::string> topics;
   for (const auto& [name, topic] : topics_) topics.push_back(name);
   // While it was away leaders and coordinators may have moved.

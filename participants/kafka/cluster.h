@@ -43,7 +43,7 @@ class Cluster {
   ~Cluster();
 
   // Connects. `returned` runs each time that a broker can be reached after it could not, the first time included;
-  // `lost` each time that one cannot be, or has left the cluster.
+  // `lost` each time that one cannot be any more, or has left the cluster.
   void Start(std::function<void()> returned, std::function<void()> lost);
 
   bool is_up() const { return up_; }
@@ -101,6 +101,7 @@ class Cluster {
   std::unique_ptr<Broker> MakeBroker(Address address, bool is_node);
   void StartBootstrap();
   void BrokerUp(bool is_node);
+  void BeTroubled();
   void NodeLost();
   bool IsAnyNodeUp() const;
   void LearnTransactions();

@@ -299,6 +299,17 @@ class TwoBrokersTest : public LostMarkersTest {
     (*participant_)->Forget(branch, vote.token);
   }
 
+  // A branch of one partition, prepared.
+  BranchId PreparedIn(std::int32_t partition, Vote& vote) {
+    v1::KafkaRecord record = ARecord("t", "c");
+    record.set_partition(partition);
+    const BranchId branch = participant_->Open(absl::Seconds(3));
+    EXPECT_TRUE(participant_->Execute(branch, AnOperation({record})).ok);
+    vote = participant_->Prepare(branch);
+    EXPECT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+    return branch;
+  }
+
   std::unique_ptr<ScriptedBroker> second_;
 };
 
@@ -309,13 +320,24 @@ TEST_F(TwoBrokersTest, WhileMarkersAreAwaitedFromOneThatIsAwayOthersAreWrittenTo
   second_->Stop();
   ASSERT_TRUE(participant_->RunUntil([&] { return Sees("1 of 2 brokers connected"); }));
 
-  v1::KafkaRecord record = ARecord("t", "c");
-  record.set_partition(0);
-  const BranchId branch = participant_->Open(absl::Seconds(3));
-  ASSERT_TRUE(participant_->Execute(branch, AnOperation({record})).ok);
-  const Vote vote = participant_->Prepare(branch);
-  ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
+  Vote vote;
+  const BranchId branch = PreparedIn(0, vote);
   EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+}
+
+TEST_F(TwoBrokersTest, OneThatStaysAwayIsLostOnce) {
+  BeginWithBoth();
+  second_->Stop();
+  ASSERT_TRUE(participant_->RunUntil([&] { return Sees("1 of 2 brokers connected"); }));
+  Vote vote;
+  const BranchId branch = PreparedIn(0, vote);
+  ASSERT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+  (*participant_)->Forget(branch, vote.token);
+  const std::size_t looks = broker_->Count(ApiKey::kDescribeProducers);
+  const std::size_t fenced = broker_->Count(ApiKey::kInitProducerId);
+  RunFor(std::chrono::milliseconds(200));  // some ten attempts to connect to it
+  EXPECT_EQ(broker_->Count(ApiKey::kDescribeProducers), looks);
+  EXPECT_EQ(broker_->Count(ApiKey::kInitProducerId), fenced);
 }
 
 TEST_F(TwoBrokersTest, OneThatLeavesTheClusterWhileItIsConnectedIsLostToo) {
