@@ -15,6 +15,7 @@
 #include "tests/participants/kafka/java_client.h"
 #include "tests/participants/kafka/participant_under_test.h"
 #include "tests/participants/kafka/plain_kafka.h"
+#include "tests/participants/kafka/plain_transaction.h"
 
 namespace assent::kafka {
 namespace {
@@ -300,6 +301,32 @@ TEST_F(RealBrokerTest, AProcessThatStartsAbortsWhatIsUndecidedAndLeavesWhatIsDec
   EXPECT_THAT(ValuesIn(topic), ElementsAre("decided"));
   (*second)->Forget(decided, decided_vote.token);
   EXPECT_TRUE(second->RunUntil([&] { return state_of(decided_id) == "Empty"; })) << "fenced, to be used again";
+}
+
+TEST_F(RealBrokerTest, WhatBeganBeforeItsClusterHadTransactionsV2IsFinishedAsItBegan) {
+  for (const bool commit : {true, false}) {
+    const std::string topic = ATopic(1);
+    const TransactionalId id{.coordinator = place_.coordinator, .number = commit ? 1u : 2u};
+    PlainTransaction transaction(options_.bootstrap_servers[0], id.ToString());
+    transaction.Begin();
+    transaction.Add(topic, 0);
+    transaction.Produce(topic, 0, "v1");
+    v1::KafkaToken token;
+    token.set_transactional_id(id.ToString());
+    token.set_producer_id(transaction.producer_id());
+    token.set_epoch(transaction.epoch());
+    token.set_version(v1::KAFKA_TRANSACTION_V1);
+    token.add_topics()->set_topic(topic);
+    token.mutable_topics(0)->add_partitions(0);
+    const std::string bytes = token.SerializeAsString();
+    const auto process = AProcess({bytes});
+    for (const char* const time : {"first", "repeated"}) {
+      const BranchId branch = process->NewBranch();
+      const Finish finish = commit ? process->Commit(branch, bytes) : process->Abort(branch, bytes);
+      EXPECT_EQ(finish.kind, Finish::Kind::kDone) << time << ": " << finish.message;
+    }
+    EXPECT_EQ(ValuesIn(topic), commit ? std::vector<std::string>{"v1"} : std::vector<std::string>{});
+  }
 }
 
 TEST_F(RealBrokerTest, AnotherIncarnationIsReportedAndLeftAlone) {
