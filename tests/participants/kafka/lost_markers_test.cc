@@ -1,6 +1,6 @@
 // Markers that Kafka does not write, or writes late, against a scripted broker.
 #include "participants/kafka/error_codes.h"
-#include "tests/participants/kafka/scripted_test.h"
+#include "tests/participants/kafka/lost_markers_fixture.h"
 
 namespace assent::kafka {
 namespace {
@@ -9,65 +9,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 using wire::ApiKey;
-
-class LostMarkersTest : public ScriptedTest {
- protected:
-  // A branch of both partitions of the topic, prepared.
-  BranchId PreparedInBoth(Vote& vote) {
-    v1::KafkaRecord first = ARecord("t", "a");
-    first.set_partition(0);
-    v1::KafkaRecord second = ARecord("t", "b");
-    second.set_partition(1);
-    const BranchId branch = participant_->Open();
-    EXPECT_TRUE(participant_->Execute(branch, AnOperation({first, second})).ok);
-    vote = participant_->Prepare(branch);
-    EXPECT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
-    return branch;
-  }
-
-  // The branch's transaction stays open in the second partition, and its coordinator says this of it.
-  void Hang(const Vote& vote, const std::string& state, int epochs_later = 1) {
-    const auto epoch = static_cast<std::int16_t>(TokenOf(vote.token).epoch());
-    broker_->open_transactions[{"t", 1}] = {.epoch = epoch, .from_offset = 5};
-    broker_->described_state = state;
-    broker_->described_epoch = static_cast<std::int16_t>(epoch + epochs_later);
-  }
-  void MarkerArrives() { broker_->open_transactions.clear(); }
-  // The leader writes what a transaction of V1 that ends brings it.
-  void WriteWhatIsEnded() {
-    broker_->Always(ApiKey::kEndTxn, [this](const auto& request) {
-      if (request.version < 5) MarkerArrives();
-      return broker_->Succeed(request);
-    });
-  }
-
-  Finish CommitAtLast(const BranchId& branch, const std::string& token) {
-    return FinishAtLast(branch, token, /*commit=*/true);
-  }
-  Finish FinishAtLast(const BranchId& branch, const std::string& token, bool commit) {
-    Finish finish;
-    EXPECT_TRUE(participant_->RunUntil([&] {
-      finish = commit ? participant_->Commit(branch, token) : participant_->Abort(branch, token);
-      return finish.kind != Finish::Kind::kRetry;
-    }));
-    return finish;
-  }
-
-  std::vector<SeenAddPartitions> Added() const {
-    std::vector<SeenAddPartitions> seen;
-    for (const auto& request : broker_->Requests(ApiKey::kAddPartitionsToTxn)) {
-      seen.push_back(ReadAddPartitions(request));
-    }
-    return seen;
-  }
-  // Of transactions V1.
-  std::vector<SeenEndTxn> EndedAgain() const {
-    std::vector<SeenEndTxn> again = EndTxns();
-    std::erase_if(again, [](const SeenEndTxn& end) { return end.version >= 5; });
-    return again;
-  }
-  std::string Health() { return (*participant_)->health().message; }
-};
 
 // ---- When a branch ends ----
 
@@ -430,109 +371,6 @@ TEST_F(SuccessorTest, WhereOneWasLostItIsGivenUpAndFencedBeforeAnythingIsWritten
     vote_.reset();
     participant_->Destroy();
   }
-}
-
-// ---- At take-over ----
-
-class LeftBehindTest : public LostMarkersTest {
- protected:
-  // A process after one that had an id in this state, with a transaction of this epoch that is open somewhere.
-  void BeginAfter(const std::string& state, std::int32_t open_at) {
-    Make(place_);
-    broker_->listed = {id_};
-    broker_->listed_states = {{id_, state}};
-    broker_->described_state = state;
-    broker_->described_epoch = 7;
-    broker_->open_transactions[{"t", 1}] = {.epoch = open_at, .from_offset = 5};
-    WriteWhatIsEnded();
-    participant_->Start();
-  }
-  bool IsFenced() {
-    return participant_->RunUntil([this] { return Inits(id_) > 0; });
-  }
-
-  const ParticipantUnderTest::Place place_{};
-  const std::string id_ = TransactionalId{.coordinator = place_.coordinator, .number = 3}.ToString();
-};
-
-TEST_F(LeftBehindTest, ALostMarkerIsWrittenBeforeTheIdIsFenced) {
-  for (const bool commit : {true, false}) {
-    BeginAfter(commit ? "CompleteCommit" : "CompleteAbort", 6);
-    broker_->Next(ApiKey::kAddPartitionsToTxn, [this](const auto& request) {
-      EXPECT_EQ(Inits(id_), 0);
-      return broker_->Succeed(request);
-    });
-    EXPECT_TRUE(IsFenced());
-    ASSERT_EQ(EndedAgain().size(), 1u);
-    EXPECT_EQ(EndedAgain()[0].commit, commit);
-    EXPECT_EQ(EndedAgain()[0].epoch, 7);
-    participant_->Destroy();
-  }
-}
-
-TEST_F(LeftBehindTest, UnderTransactionsV1TheStateTellsOfItsOwnEpoch) {
-  for (const std::int32_t open_at : {6, 7}) {
-    Make(place_);
-    broker_->transaction_version = 1;
-    broker_->listed = {id_};
-    broker_->described_state = "CompleteCommit";
-    broker_->described_epoch = 7;
-    broker_->open_transactions[{"t", 1}] = {.epoch = open_at, .from_offset = 5};
-    WriteWhatIsEnded();
-    participant_->Start();
-    EXPECT_TRUE(IsFenced());
-    EXPECT_EQ(EndedAgain().size(), open_at == 7 ? 1u : 0u) << open_at;
-    participant_->Destroy();
-  }
-}
-
-TEST_F(LeftBehindTest, WhatTheStateDoesNotTellOfIsNotGuessed) {
-  for (const std::int32_t open_at : {5, 7}) {
-    BeginAfter("CompleteCommit", open_at);
-    EXPECT_TRUE(IsFenced());
-    EXPECT_TRUE(Added().empty()) << open_at;
-    participant_->Destroy();
-  }
-}
-
-TEST_F(LeftBehindTest, AnIdThatWasFencedWhileSomethingIsOpenUnderItIsNotUsed) {
-  options_.max_transactional_ids = 1;
-  BeginAfter("Empty", 6);
-  Vote vote;
-  Prepared(vote);
-  EXPECT_NE(TokenOf(vote.token).transactional_id(), id_) << "what is open would end as this one does";
-  EXPECT_TRUE(Added().empty());
-}
-
-TEST_F(LeftBehindTest, AnIdWhoseTransactionIsBeingEndedIsNotFencedBefore) {
-  BeginAfter("PrepareCommit", 6);
-  ASSERT_TRUE(participant_->RunUntil([this] { return broker_->Count(ApiKey::kDescribeTransactions) >= 3; }));
-  EXPECT_EQ(Inits(id_), 0);
-  MarkerArrives();
-  EXPECT_TRUE(IsFenced());
-  EXPECT_TRUE(Added().empty());
-}
-
-TEST_F(LeftBehindTest, TheMarkersOfATransactionThatFencingAbortsAreLookedAtToo) {
-  BeginAfter("Ongoing", 6);
-  broker_->Always(ApiKey::kInitProducerId, [this](const auto& request) {
-    if (ReadInitProducerId(request).transactional_id == id_) {
-      broker_->described_state = "Empty";
-      broker_->described_epoch = 8;
-    }
-    return broker_->Succeed(request);
-  });
-  EXPECT_TRUE(participant_->RunUntil([this] { return Inits(id_) == 2; }));
-  ASSERT_EQ(EndedAgain().size(), 1u);
-  EXPECT_FALSE(EndedAgain()[0].commit);
-  EXPECT_EQ(EndedAgain()[0].epoch, 8);
-}
-
-TEST_F(LeftBehindTest, ALeaderThatDoesNotAnswerHoldsNobodyUpForLong) {
-  BeginAfter("CompleteCommit", 6);
-  broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, 6));
-  EXPECT_TRUE(IsFenced());
-  EXPECT_TRUE(Added().empty());
 }
 
 }  // namespace

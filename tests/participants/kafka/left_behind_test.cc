@@ -1,0 +1,111 @@
+// Ids that an earlier process has left, with transactions that lack a marker, against a scripted broker.
+#include "tests/participants/kafka/lost_markers_fixture.h"
+
+namespace assent::kafka {
+namespace {
+
+using wire::ApiKey;
+
+class LeftBehindTest : public LostMarkersTest {
+ protected:
+  // A process after one that had an id in this state, with a transaction of this epoch that is open somewhere.
+  void BeginAfter(const std::string& state, std::int32_t open_at) {
+    Make(place_);
+    broker_->listed = {id_};
+    broker_->listed_states = {{id_, state}};
+    broker_->described_state = state;
+    broker_->described_epoch = 7;
+    broker_->open_transactions[{"t", 1}] = {.epoch = open_at, .from_offset = 5};
+    WriteWhatIsEnded();
+    participant_->Start();
+  }
+  bool IsFenced() {
+    return participant_->RunUntil([this] { return Inits(id_) > 0; });
+  }
+
+  const ParticipantUnderTest::Place place_{};
+  const std::string id_ = TransactionalId{.coordinator = place_.coordinator, .number = 3}.ToString();
+};
+
+TEST_F(LeftBehindTest, ALostMarkerIsWrittenBeforeTheIdIsFenced) {
+  for (const bool commit : {true, false}) {
+    BeginAfter(commit ? "CompleteCommit" : "CompleteAbort", 6);
+    broker_->Next(ApiKey::kAddPartitionsToTxn, [this](const auto& request) {
+      EXPECT_EQ(Inits(id_), 0);
+      return broker_->Succeed(request);
+    });
+    EXPECT_TRUE(IsFenced());
+    ASSERT_EQ(EndedAgain().size(), 1u);
+    EXPECT_EQ(EndedAgain()[0].commit, commit);
+    EXPECT_EQ(EndedAgain()[0].epoch, 7);
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LeftBehindTest, UnderTransactionsV1TheStateTellsOfItsOwnEpoch) {
+  for (const std::int32_t open_at : {6, 7}) {
+    Make(place_);
+    broker_->transaction_version = 1;
+    broker_->listed = {id_};
+    broker_->described_state = "CompleteCommit";
+    broker_->described_epoch = 7;
+    broker_->open_transactions[{"t", 1}] = {.epoch = open_at, .from_offset = 5};
+    WriteWhatIsEnded();
+    participant_->Start();
+    EXPECT_TRUE(IsFenced());
+    EXPECT_EQ(EndedAgain().size(), open_at == 7 ? 1u : 0u) << open_at;
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LeftBehindTest, WhatTheStateDoesNotTellOfIsNotGuessed) {
+  for (const std::int32_t open_at : {5, 7}) {
+    BeginAfter("CompleteCommit", open_at);
+    EXPECT_TRUE(IsFenced());
+    EXPECT_TRUE(Added().empty()) << open_at;
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LeftBehindTest, AnIdThatWasFencedWhileSomethingIsOpenUnderItIsNotUsed) {
+  options_.max_transactional_ids = 1;
+  BeginAfter("Empty", 6);
+  Vote vote;
+  Prepared(vote);
+  EXPECT_NE(TokenOf(vote.token).transactional_id(), id_) << "what is open would end as this one does";
+  EXPECT_TRUE(Added().empty());
+}
+
+TEST_F(LeftBehindTest, AnIdWhoseTransactionIsBeingEndedIsNotFencedBefore) {
+  BeginAfter("PrepareCommit", 6);
+  ASSERT_TRUE(participant_->RunUntil([this] { return broker_->Count(ApiKey::kDescribeTransactions) >= 3; }));
+  EXPECT_EQ(Inits(id_), 0);
+  MarkerArrives();
+  EXPECT_TRUE(IsFenced());
+  EXPECT_TRUE(Added().empty());
+}
+
+TEST_F(LeftBehindTest, TheMarkersOfATransactionThatFencingAbortsAreLookedAtToo) {
+  BeginAfter("Ongoing", 6);
+  broker_->Always(ApiKey::kInitProducerId, [this](const auto& request) {
+    if (ReadInitProducerId(request).transactional_id == id_) {
+      broker_->described_state = "Empty";
+      broker_->described_epoch = 8;
+    }
+    return broker_->Succeed(request);
+  });
+  EXPECT_TRUE(participant_->RunUntil([this] { return Inits(id_) == 2; }));
+  ASSERT_EQ(EndedAgain().size(), 1u);
+  EXPECT_FALSE(EndedAgain()[0].commit);
+  EXPECT_EQ(EndedAgain()[0].epoch, 8);
+}
+
+TEST_F(LeftBehindTest, ALeaderThatDoesNotAnswerHoldsNobodyUpForLong) {
+  BeginAfter("CompleteCommit", 6);
+  broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, 6));
+  EXPECT_TRUE(IsFenced());
+  EXPECT_TRUE(Added().empty());
+}
+
+}  // namespace
+}  // namespace assent::kafka
