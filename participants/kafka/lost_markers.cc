@@ -278,8 +278,11 @@ void LostMarkers::WriteAgain(const SuspectPtr& suspect, const Open& open) {
   CoordinatorCall<wire::AddPartitionsToTxnRequest>::Start(
       cluster_, std::move(request), {.patience = cluster_.options().finish_timeout},
       [this, suspect](const Answer<wire::AddPartitionsToTxnResponse>& answer) {
-        if (answer.delivery == Delivery::kAnswered && answer.response.error_code == error::kNone) {
-          return EndAgain(suspect);
+        const std::int16_t code = answer.response.error_code;
+        const bool answered = answer.delivery == Delivery::kAnswered;
+        if (answered && code == error::kNone) return EndAgain(suspect);
+        if (answered && FindErrorCode(code).meaning == ErrorMeaning::kNo) {
+          return LeaveToOperator(suspect, ErrorOfCode(code, "AddPartitionsToTxn, which it is to be ended by").message);
         }
         // How far it came the state tells.
         Ask(suspect);

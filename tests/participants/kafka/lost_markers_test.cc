@@ -132,6 +132,16 @@ TEST_F(LostMarkersTest, WhatDoesNotFitIsLeftToAnOperatorAndItsIdIsNotUsedAgain) 
   }
 }
 
+TEST_F(LostMarkersTest, WhatMayNotBeWrittenIsLeftToAnOperatorToo) {
+  Begin();
+  Vote vote;
+  const BranchId branch = PreparedInBoth(vote);
+  Hang(vote, "CompleteCommit");
+  broker_->Always(ApiKey::kAddPartitionsToTxn, broker_->Answering(ApiKey::kAddPartitionsToTxn, 29));
+  EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(Added().size(), 1u);
+}
+
 TEST_F(LostMarkersTest, EachErrorOfALeaderIsWaitedOutOrMeansThatNobodyMayLook) {
   Begin();
   for (const ErrorCode& entry : AllErrorCodes()) {
