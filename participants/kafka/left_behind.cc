@@ -37,6 +37,7 @@ void LeftBehind::FindTopics() {
 }
 
 void LeftBehind::Look(const wire::MetadataResponse& metadata) {
+  if (metadata.brokers.empty()) return Again("a broker that is starting does not know the cluster yet");
   std::map<TopicPartition, Broker*> leaders;
   for (const auto& topic : metadata.topics) {
     if (topic.is_internal) continue;

@@ -11,6 +11,9 @@ class LeftBehindTest : public LostMarkersTest {
   // A process after one that had an id in this state, with a transaction of this epoch that is open somewhere.
   void BeginAfter(const std::string& state, std::int32_t open_at) {
     Make(place_);
+    StartAfter(state, open_at);
+  }
+  void StartAfter(const std::string& state, std::int32_t open_at) {
     broker_->listed = {id_};
     broker_->listed_states = {{id_, state}};
     broker_->described_state = state;
@@ -98,6 +101,25 @@ TEST_F(LeftBehindTest, TheMarkersOfATransactionThatFencingAbortsAreLookedAtToo) 
   ASSERT_EQ(EndedAgain().size(), 1u);
   EXPECT_FALSE(EndedAgain()[0].commit);
   EXPECT_EQ(EndedAgain()[0].epoch, 8);
+}
+
+TEST_F(LeftBehindTest, ABrokerThatDoesNotKnowTheClusterYetIsAskedAgain) {
+  Make(place_);
+  bool is_starting = true;
+  broker_->Always(ApiKey::kMetadata, [&](const auto& request) {
+    const bool asks_for_all = request.body[0] == 0;
+    if (!asks_for_all || !std::exchange(is_starting, false)) return broker_->Succeed(request);
+    const auto nodes = std::exchange(broker_->nodes, {});
+    const auto topics = std::exchange(broker_->topics, {});
+    const auto answer = broker_->Succeed(request);
+    broker_->nodes = nodes;
+    broker_->topics = topics;
+    return answer;
+  });
+  StartAfter("CompleteCommit", 6);
+  EXPECT_TRUE(IsFenced());
+  EXPECT_FALSE(is_starting);
+  EXPECT_EQ(EndedAgain().size(), 1u);
 }
 
 TEST_F(LeftBehindTest, ALeaderThatDoesNotAnswerHoldsNobodyUpForLong) {
