@@ -57,7 +57,6 @@ void LostMarkers::Check(EndedTransaction transaction, Done done) {
   auto suspect = std::make_shared<Suspect>();
   suspect->transaction = std::move(transaction);
   suspect->done = std::move(done);
-  suspect->began = now;
   suspect->ask_after = now + kMarkersTake;
   checks_.push_back(std::move(suspect));
   pause_ = cluster_.options().first_backoff;
@@ -186,8 +185,16 @@ void LostMarkers::Judge(const SuspectPtr& suspect, const std::map<TopicPartition
   Ask(suspect);
 }
 
+// A topic may have been deleted, and made again with fewer partitions.
+bool LostMarkers::IsUnknown(const TopicPartition& partition) const {
+  const Topic* topic = cluster_.FindTopic(partition.topic);
+  if (topic == nullptr) return false;
+  if (topic->error_code == error::kUnknownTopicOrPartition) return true;
+  return topic->error_code == error::kNone && partition.partition >= static_cast<std::int64_t>(topic->leaders.size());
+}
+
 // Whether nothing is to be done in a partition any more, or nothing can be.
-bool LostMarkers::HasMarker(const Suspect& suspect, const TopicPartition& partition, const OpenTransactions& found) {
+bool LostMarkers::HasMarker(Suspect& suspect, const TopicPartition& partition, const OpenTransactions& found) {
   const ErrorCode& code = FindErrorCode(found.error_code);
   if (code.meaning == ErrorMeaning::kDone) {
     const auto* producer = Find(found, suspect.transaction.producer_id);
@@ -196,10 +203,10 @@ bool LostMarkers::HasMarker(const Suspect& suspect, const TopicPartition& partit
     return producer == nullptr || is_next;
   }
   if (code.meaning == ErrorMeaning::kRetry || code.meaning == ErrorMeaning::kUnknown) {
+    if (!IsUnknown(partition)) return suspect.unknown_since.erase(partition), false;
     // A broker that is starting may not know a topic yet; one that nobody knows for so long was deleted.
-    const Topic* topic = cluster_.FindTopic(partition.topic);
-    const bool is_unknown = topic != nullptr && topic->error_code == error::kUnknownTopicOrPartition;
-    return is_unknown && cluster_.clock().Monotonic() - suspect.began > cluster_.options().finish_timeout;
+    const absl::Duration now = cluster_.clock().Monotonic();
+    return now - suspect.unknown_since.try_emplace(partition, now).first->second > cluster_.options().finish_timeout;
   }
   if (!std::exchange(has_warned_, true)) {
     spdlog::warn(

@@ -95,8 +95,8 @@ class LostMarkers {
   struct Suspect {
     EndedTransaction transaction;  // with the partitions that no marker was seen in
     Done done;
-    std::list<std::shared_ptr<Waiting>> waiting;  // for the verdict, and no longer than they want to
-    absl::Duration began;
+    std::list<std::shared_ptr<Waiting>> waiting;             // for the verdict, and no longer than they want to
+    std::map<TopicPartition, absl::Duration> unknown_since;  // partitions that nobody knows any more
     absl::Duration ask_after;  // on the monotonic clock: before, its markers may be on their way
     Phase phase = Phase::kLooking;
     bool has_ended = false;      // its coordinator says so
@@ -115,7 +115,8 @@ class LostMarkers {
 
   void Look();
   void Judge(const SuspectPtr& suspect, const std::map<TopicPartition, OpenTransactions>& found);
-  bool HasMarker(const Suspect& suspect, const TopicPartition& partition, const OpenTransactions& found);
+  bool HasMarker(Suspect& suspect, const TopicPartition& partition, const OpenTransactions& found);
+  bool IsUnknown(const TopicPartition& partition) const;
   void Ask(const SuspectPtr& suspect);
   void JudgeState(const SuspectPtr& suspect, const wire::DescribeTransactionsResponse& found);
   void WriteAgain(const SuspectPtr& suspect, const Open& open);

@@ -166,13 +166,35 @@ TEST_F(LostMarkersTest, ALookWithoutAnAnswerIsRepeated) {
 }
 
 TEST_F(LostMarkersTest, ATopicThatIsGoneNeedsNone) {
+  for (const bool with_one_partition_again : {false, true}) {
+    Begin();
+    Vote vote;
+    const BranchId branch = PreparedInBoth(vote);
+    broker_->topics.clear();
+    if (with_one_partition_again) broker_->topics["t"] = {1};
+    const std::int16_t code = with_one_partition_again ? 0 : 3;
+    broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, code));
+    EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
+    EXPECT_TRUE(Added().empty());
+    participant_->Destroy();
+  }
+}
+
+TEST_F(LostMarkersTest, ATopicThatABrokerDoesNotKnowForAMomentIsNotGone) {
+  options_.last_backoff = absl::Milliseconds(20);  // between the looks
   Begin();
   Vote vote;
   const BranchId branch = PreparedInBoth(vote);
-  broker_->topics.clear();
-  broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, 3));
+  Hang(vote, "CompleteCommit");
+  WriteWhatIsEnded();
+  broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers, 6));
+  ASSERT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kRetry) << "finish_timeout has passed";
+  const auto topics = std::exchange(broker_->topics, {});
+  RunFor(std::chrono::milliseconds(150));
+  broker_->topics = topics;
+  broker_->Always(ApiKey::kDescribeProducers, broker_->Answering(ApiKey::kDescribeProducers));
   EXPECT_EQ(CommitAtLast(branch, vote.token).kind, Finish::Kind::kDone);
-  EXPECT_TRUE(Added().empty());
+  EXPECT_EQ(EndedAgain().size(), 1u);
 }
 
 // ---- When a broker is lost ----
