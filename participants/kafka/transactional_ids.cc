@@ -69,12 +69,7 @@ void TransactionalIds::ClusterReturned() {
 
 void TransactionalIds::BrokerLost() {
   for (const std::uint32_t number : markers_.DoubtAll()) {
-    if (!pool_.TakeIdle(number)) continue;
-    // Before the fencing, which erases how it was decided: this process may die between the two.
-    markers_.Check(*markers_.TakeDoubtful(number), [this, number](Markers markers) {
-      if (markers == Markers::kUnexplained) LetGo(number);
-    });
-    Fence(number);
+    if (pool_.TakeIdle(number)) LookAndFence(number);
   }
   Serve(/*hurry=*/false);
 }
@@ -138,7 +133,10 @@ void TransactionalIds::GrowFor(std::size_t ids) {
 }
 
 void TransactionalIds::Return(const ProducerSession& next) {
-  if (markers_.IsDoubtful(next.number)) return ReturnUnclean(next.number);
+  if (markers_.IsDoubtful(next.number)) {
+    pool_.MustFence(next.number);
+    return LookAndFence(next.number);
+  }
   pool_.Return(next, context_.clock.Monotonic());
   Serve(/*hurry=*/false);
 }
@@ -159,6 +157,14 @@ void TransactionalIds::Fence(std::uint32_t number, bool somebody_waits) {
   ++pool_fencing_;
   to_fence_.insert(somebody_waits ? to_fence_.begin() : to_fence_.end(), number);
   FenceNext();
+}
+
+// In this order: fencing erases how the last transaction was decided, and this process may die between the two.
+void TransactionalIds::LookAndFence(std::uint32_t number) {
+  markers_.Check(*markers_.TakeDoubtful(number), [this, number](Markers markers) {
+    if (markers == Markers::kUnexplained) LetGo(number);
+  });
+  Fence(number);
 }
 
 void TransactionalIds::FenceNext() {

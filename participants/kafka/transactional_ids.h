@@ -79,6 +79,7 @@ class TransactionalIds {
   void Serve(bool hurry);
   void GrowFor(std::size_t ids);
   void Fence(std::uint32_t number, bool somebody_waits = false);
+  void LookAndFence(std::uint32_t number);
   void FenceNext();
   void Fenced(const ProducerSession& session);
   void GiveToPool(const ProducerSession& session);

@@ -210,28 +210,32 @@ TEST_F(LostMarkersTest, WhatEndedBeforeABrokerWasLostIsLookedAtBeforeItsIdIsUsed
   participant_->Destroy();
 
   options_.trouble_lasts = absl::Milliseconds(500);
-  Begin();
-  RunFor(std::chrono::milliseconds(600));
-  const BranchId second = PreparedInBoth(vote);
-  ASSERT_EQ(participant_->Commit(second, vote.token).kind, Finish::Kind::kDone);
-  ASSERT_EQ(broker_->Count(ApiKey::kDescribeProducers), 0u) << "quiet again";
-  (*participant_)->Forget(second, vote.token);
-  const std::string id = TokenOf(vote.token).transactional_id();
-  const int fenced = Inits(id);
+  for (const bool is_forgotten_before : {true, false}) {
+    Begin();
+    RunFor(std::chrono::milliseconds(600));
+    const BranchId second = PreparedInBoth(vote);
+    ASSERT_EQ(participant_->Commit(second, vote.token).kind, Finish::Kind::kDone);
+    ASSERT_EQ(broker_->Count(ApiKey::kDescribeProducers), 0u) << "quiet again";
+    if (is_forgotten_before) (*participant_)->Forget(second, vote.token);
+    const std::string id = TokenOf(vote.token).transactional_id();
+    const int fenced = Inits(id);
 
-  broker_->Stop();
-  ASSERT_TRUE(participant_->RunUntil([&] { return !(*participant_)->health().available; }));
-  Hang(vote, "CompleteCommit");
-  WriteWhatIsEnded();
-  broker_->Next(ApiKey::kAddPartitionsToTxn, [&](const auto& request) {
-    EXPECT_EQ(Inits(id), fenced) << "if this process dies now, the state still tells the next one";
-    return broker_->Succeed(request);
-  });
-  broker_->Restart();
-  EXPECT_TRUE(participant_->RunUntil([&] { return Inits(id) == fenced + 1; }));
-  ASSERT_EQ(EndedAgain().size(), 1u);
-  EXPECT_TRUE(EndedAgain()[0].commit);
-  EXPECT_EQ(EndedAgain()[0].epoch, broker_->described_epoch);
+    broker_->Stop();
+    ASSERT_TRUE(participant_->RunUntil([&] { return !(*participant_)->health().available; }));
+    if (!is_forgotten_before) (*participant_)->Forget(second, vote.token);
+    Hang(vote, "CompleteCommit");
+    WriteWhatIsEnded();
+    broker_->Next(ApiKey::kAddPartitionsToTxn, [&](const auto& request) {
+      EXPECT_EQ(Inits(id), fenced) << "if this process dies now, the state still tells the next one";
+      return broker_->Succeed(request);
+    });
+    broker_->Restart();
+    EXPECT_TRUE(participant_->RunUntil([&] { return Inits(id) == fenced + 1; }));
+    ASSERT_EQ(EndedAgain().size(), 1u);
+    EXPECT_TRUE(EndedAgain()[0].commit);
+    EXPECT_EQ(EndedAgain()[0].epoch, broker_->described_epoch);
+    participant_->Destroy();
+  }
 }
 
 TEST_F(LostMarkersTest, AMarkerThatALeaderHadIsLookedAtAgainWhenThatCrashes) {
