@@ -14,7 +14,8 @@
 
 namespace assent::kafka {
 
-// A transactional id of an earlier process that no unfinished token holds, as its coordinator lists it.
+// A transactional id of an earlier process that no unfinished token holds, as its coordinator lists it once it is not
+// being ended any more.
 struct LeftBehindId {
   std::uint32_t number = 0;
   std::string transactional_id;

@@ -19,6 +19,8 @@ constexpr std::size_t kMostFencingAtOnce = 16;
 // Ids that are made before anybody asks.
 constexpr std::size_t kFirstIds = 8;
 constexpr absl::Duration kPauseAfterFailure = absl::Milliseconds(500);
+// Until ids are listed again whose transactions the broker was ending.
+constexpr absl::Duration kEndingTakes = absl::Milliseconds(200);
 // transaction.max.timeout.ms as brokers have it by default.
 constexpr std::int64_t kDefaultMaxTimeoutMs = 900'000;
 
@@ -341,7 +343,12 @@ void TransactionalIds::FenceListed(const Transactions& listed) {
   std::vector<LeftBehindId> left_behind;
   for (const auto& transaction : listed) {
     const auto id = ParseTransactionalId(transaction.transactional_id);
-    if (!id || id->coordinator != context_.coordinator || !pool_.Adopt(id->number)) continue;
+    if (!id || id->coordinator != context_.coordinator) continue;
+    if (being_ended_.erase(id->number) == 0 && !pool_.Adopt(id->number)) continue;
+    if (transaction.state.starts_with("Prepare")) {
+      being_ended_.insert(id->number);
+      continue;
+    }
     left_behind.push_back({.number = id->number,
                            .transactional_id = transaction.transactional_id,
                            .producer_id = transaction.producer_id,
@@ -353,6 +360,11 @@ void TransactionalIds::FenceListed(const Transactions& listed) {
     LeftBehind::Start(cluster_, markers_, std::move(left_behind), [this](std::uint32_t number, Markers markers) {
       if (markers == Markers::kUnexplained) LetGo(number);
       Fence(number);
+    });
+  }
+  if (!being_ended_.empty()) {
+    cluster_.delayed_calls().After(kEndingTakes, [this] {
+      if (cluster_.is_up()) FenceLeftBehind();
     });
   }
   may_fence_ = true;

@@ -105,7 +105,8 @@ class TransactionalIds {
   std::string last_failure_;  // of fencing
   bool has_taken_over_ = false;
   bool listing_left_behind_ = false;
-  bool may_fence_ = false;  // what an earlier process has left is known, or could not be learnt
+  std::set<std::uint32_t> being_ended_;  // of an earlier process: Kafka may lose their markers yet, so they wait
+  bool may_fence_ = false;               // what an earlier process has left is known, or could not be learnt
   std::int64_t transaction_timeout_ms_;
   bool timeout_is_known_ = false;
 };
