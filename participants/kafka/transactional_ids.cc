@@ -59,6 +59,7 @@ void TransactionalIds::TakeOver() {
           cluster_.options().name);
     }
     FenceNext();
+    Serve(/*hurry=*/false);
   });
 }
 
@@ -126,7 +127,9 @@ void TransactionalIds::Serve(bool hurry) {
   if (waiters_.size() > pool_fencing_) GrowFor(waiters_.size() - pool_fencing_);
 }
 
+// Not before it is known which numbers an earlier process has left.
 void TransactionalIds::GrowFor(std::size_t ids) {
+  if (!may_fence_) return;
   for (; ids > 0; --ids) {
     const auto number = pool_.Grow();
     if (!number) return;
@@ -371,6 +374,7 @@ void TransactionalIds::FenceListed(const Transactions& listed) {
   FenceNext();
   const std::size_t wanted = std::min(kFirstIds, pool_.most());
   if (pool_.size() < wanted) GrowFor(wanted - pool_.size());
+  Serve(/*hurry=*/false);
 }
 
 void TransactionalIds::ListOwn(absl::AnyInvocable<void(absl::StatusOr<OwnWork>)> done) {

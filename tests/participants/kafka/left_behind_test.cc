@@ -27,7 +27,7 @@ class LeftBehindTest : public LostMarkersTest {
   }
 
   const ParticipantUnderTest::Place place_{};
-  const std::string id_ = TransactionalId{.coordinator = place_.coordinator, .number = 3}.ToString();
+  const std::string id_ = TransactionalId{.coordinator = place_.coordinator, .number = 0}.ToString();
 };
 
 TEST_F(LeftBehindTest, ALostMarkerIsWrittenBeforeTheIdIsFenced) {
@@ -107,6 +107,18 @@ TEST_F(LeftBehindTest, TheMarkersOfATransactionThatFencingAbortsAreLookedAtToo) 
   ASSERT_EQ(EndedAgain().size(), 1u);
   EXPECT_FALSE(EndedAgain()[0].commit);
   EXPECT_EQ(EndedAgain()[0].epoch, 8);
+}
+
+TEST_F(LeftBehindTest, WhoWantsAnIdBeforeTheyAreListedWaitsForThat) {
+  options_.finish_timeout = absl::Seconds(2);
+  Make(place_);
+  broker_->Next(ApiKey::kListTransactions,
+                broker_->Answering(ApiKey::kListTransactions, 14));  // and half a second later
+  StartAfter("CompleteCommit", 6);
+  Vote vote;
+  Prepared(vote);
+  EXPECT_TRUE(IsFenced());
+  EXPECT_EQ(EndedAgain().size(), 1u) << "it is not taken for a new one";
 }
 
 TEST_F(LeftBehindTest, ABrokerThatDoesNotKnowTheClusterYetIsAskedAgain) {
