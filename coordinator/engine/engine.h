@@ -34,6 +34,9 @@ struct EngineOptions {
   absl::Duration sweep_interval = absl::Seconds(10);    // between two looks for prepared work that nobody owns
   absl::Duration first_retry = absl::Milliseconds(20);  // of phase two; doubles
   absl::Duration last_retry = absl::Seconds(5);         // up to this
+  // Branches that are finished at a time at one participant, in all shards, of those that an earlier process left or
+  // that are tried again. The others wait for their turn; those of new transactions do not.
+  std::uint32_t max_recovering = 64;
   // Prepared work of another decision log under our name is left alone instead of refused (rule 6).
   bool adopt = false;
 };

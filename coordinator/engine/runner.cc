@@ -1,7 +1,5 @@
 #include "coordinator/engine/runner.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -10,7 +8,6 @@
 #include "base/failpoint.h"
 #include "base/mutant.h"
 #include "base/shortened.h"
-#include "coordinator/engine/forced_step.h"
 
 namespace assent {
 
@@ -54,9 +51,10 @@ ExecuteOutcome TooLargeReply(std::uint64_t max_reply_bytes) {
 
 }  // namespace
 
-Runner::Runner(const EngineOptions& options, DecisionLog& log, const Clock& clock, Scheduler& scheduler,
-               const TakeOvers& take_overs, std::function<void(const TransactionPtr&)> retired)
+Runner::Runner(const EngineOptions& options, std::uint32_t max_recovering, DecisionLog& log, const Clock& clock,
+               Scheduler& scheduler, const TakeOvers& take_overs, std::function<void(const TransactionPtr&)> retired)
     : options_(options),
+      max_recovering_(max_recovering),
       log_(log),
       clock_(clock),
       scheduler_(scheduler),
@@ -253,200 +251,6 @@ void Runner::WriteDecision(const TransactionPtr& transaction, v1::Outcome outcom
       scheduler_.Post([this, transaction] { Feed(transaction, protocol::AbortDurable{}); });
     });
   }
-}
-
-// ---- Phase two ------------------------------------------------------------------------------------------------------
-
-void Runner::StartFinishing(const TransactionPtr& transaction, std::uint32_t branch) {
-  // What an earlier process left has waited for longer than this one knows.
-  const bool is_found = transaction->in_log || transaction->found_by_sweep;
-  if (!is_found) transaction->branches[branch].since = clock_.Now();
-  FinishBranch(transaction, branch);
-}
-
-void Runner::FinishBranch(const TransactionPtr& transaction, std::uint32_t branch) {
-  BranchRun& run = transaction->branches[branch];
-  run.retry = 0;
-  run.next_attempt = absl::InfinitePast();
-  if (run.participant == nullptr) {
-    run.waits_for = absl::StrCat("participant \"", run.participant_name,
-                                 "\", which the configuration no longer names: name it again to finish this branch");
-    return;
-  }
-  if (!take_overs_.Has(run.participant)) {
-    run.waits_for = take_overs_.WhyNot(run.participant);
-    return;
-  }
-  ++run.attempts;
-  run.attempt_under_way = true;
-  auto done = [this, transaction, branch](Finish finish) { HandleFinish(transaction, branch, std::move(finish)); };
-  if (transaction->state.branches[branch].phase == BranchPhase::kCommitting) {
-    HitFailpoint(Failpoint::kCommitUnsent);
-    run.participant->Commit(transaction->Branch(branch), run.token, std::move(done));
-    HitFailpoint(Failpoint::kCommitSent);
-  } else {
-    HitFailpoint(Failpoint::kAbortUnsent);
-    run.participant->Abort(transaction->Branch(branch), run.token, std::move(done));
-    HitFailpoint(Failpoint::kAbortSent);
-  }
-}
-
-void Runner::HandleFinish(const TransactionPtr& transaction, std::uint32_t branch, Finish finish) {
-  BranchRun& run = transaction->branches[branch];
-  const bool commits = transaction->state.branches[branch].phase == BranchPhase::kCommitting;
-  HitFailpoint(commits ? Failpoint::kCommitReturned : Failpoint::kAbortReturned);
-  switch (finish.kind) {
-    case Finish::Kind::kDone:
-      run.waits_for.clear();
-      run.is_repaired = finish.repaired;
-      if (finish.repaired) {
-        spdlog::warn(
-            "transaction {}: branch \"{}\" is repaired: participant \"{}\" had lost its work, and was given it again",
-            transaction->id.ToString(), run.name, run.participant_name);
-      }
-      Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kAsTold});
-      return EndAttempt(transaction, branch);
-    case Finish::Kind::kRetry:
-      if (ASSENT_MUTANT(unknown_end_is_done)) return Feed(transaction, protocol::BranchEnded{branch, {}});
-      run.waits_for = std::move(finish.message);
-      RetryLater(transaction, branch);
-      return EndAttempt(transaction, branch);
-    case Finish::Kind::kHeuristic:
-      return RecordHeuristic(transaction, branch, std::move(finish.message));
-  }
-}
-
-void Runner::RetryLater(const TransactionPtr& transaction, std::uint32_t branch) {
-  BranchRun& run = transaction->branches[branch];
-  const absl::Duration delay = RetryDelay(run.attempts);
-  run.next_attempt = clock_.Now() + delay;
-  run.retry = scheduler_.After(delay, [this, transaction, branch] { FinishBranch(transaction, branch); });
-}
-
-void Runner::RecordHeuristic(const TransactionPtr& transaction, std::uint32_t branch, std::string what) {
-  const BranchRun& run = transaction->branches[branch];
-  const bool commits = transaction->state.branches[branch].phase == BranchPhase::kCommitting;
-  v1::HeuristicRecord record;
-  record.set_txn_id(transaction->id.ToString());
-  record.set_branch(run.name);
-  record.set_participant(run.participant_name);
-  record.set_token(run.token);
-  record.set_decided(commits ? v1::COMMITTED : v1::ABORTED);
-  record.set_what(std::move(what));
-  record.set_found_at_us(absl::ToUnixMicros(clock_.Now()));
-  spdlog::error("transaction {}: branch \"{}\" at participant \"{}\" has not followed the decision, {}: {}",
-                record.txn_id(), run.name, run.participant_name, v1::Outcome_Name(record.decided()), record.what());
-  log_.RecordHeuristic(record, [this, transaction, branch, message = record.what()] {
-    scheduler_.Post([this, transaction, branch, message] {
-      transaction->branches[branch].waits_for = message;
-      Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kHeuristic});
-      EndAttempt(transaction, branch);
-    });
-  });
-}
-
-void Runner::FinishAt(const TransactionPtr& transaction, const Participant* participant) {
-  for (std::uint32_t i = 0; i < transaction->branches.size(); ++i) {
-    const BranchPhase phase = transaction->state.branches[i].phase;
-    const bool is_to_be_finished = phase == BranchPhase::kCommitting || phase == BranchPhase::kAborting;
-    if (transaction->branches[i].participant == participant && is_to_be_finished) FinishBranch(transaction, i);
-  }
-}
-
-int Runner::RetryNow(const TransactionPtr& transaction, const Participant* participant) {
-  int retried = 0;
-  for (std::uint32_t i = 0; i < transaction->branches.size(); ++i) {
-    BranchRun& run = transaction->branches[i];
-    if ((participant != nullptr && run.participant != participant) || run.retry == 0) continue;
-    scheduler_.Cancel(run.retry);
-    FinishBranch(transaction, i);
-    ++retried;
-  }
-  return retried;
-}
-
-void Runner::EndAttempt(const TransactionPtr& transaction, std::uint32_t branch) {
-  transaction->branches[branch].attempt_under_way = false;
-  auto waiting = std::exchange(transaction->branches[branch].after_attempt, {});
-  for (auto& then : waiting) then();
-}
-
-absl::Duration Runner::RetryDelay(int attempts) {
-  const absl::Duration doubled = options_.first_retry * (1 << std::min(attempts - 1, 20));
-  const absl::Duration bounded = std::min(doubled, options_.last_retry);
-  // Between half and the whole: what failed together does not come back together.
-  const double spread =
-      0.5 + 0.5 * static_cast<double>(jitter_() - jitter_.min()) / static_cast<double>(jitter_.max() - jitter_.min());
-  return bounded * spread;
-}
-
-// ---- By hand --------------------------------------------------------------------------------------------------------
-
-void Runner::TryNow(const TransactionPtr& transaction, std::uint32_t branch, absl::AnyInvocable<void()> then) {
-  BranchRun& run = transaction->branches[branch];
-  if (!run.attempt_under_way) {
-    scheduler_.Cancel(run.retry);
-    FinishBranch(transaction, branch);
-  }
-  if (!run.attempt_under_way) return then();
-  run.after_attempt.push_back(std::move(then));
-}
-
-void Runner::Force(const TransactionPtr& transaction, std::uint32_t branch, v1::HeuristicRecord step,
-                   absl::AnyInvocable<void(const Finish&)> done) {
-  BranchRun& run = transaction->branches[branch];
-  const BranchPhase phase = transaction->state.branches[branch].phase;
-  const auto refuse = [&](std::string why) { done({.kind = Finish::Kind::kRetry, .message = std::move(why)}); };
-  if (phase != BranchPhase::kCommitting && phase != BranchPhase::kAborting) return refuse("it has ended meanwhile");
-  if (run.participant == nullptr || !take_overs_.Has(run.participant)) return refuse(run.waits_for);
-  if (run.attempt_under_way) {
-    run.after_attempt.push_back([this, transaction, branch, step = std::move(step), done = std::move(done)]() mutable {
-      Force(transaction, branch, std::move(step), std::move(done));
-    });
-    return;
-  }
-  scheduler_.Cancel(std::exchange(run.retry, 0));
-  run.next_attempt = absl::InfinitePast();
-  run.attempt_under_way = true;
-  LogForced(step);
-  log_.RecordHeuristic(step, [this, transaction, branch, step, done = std::move(done)]() mutable {
-    scheduler_.Post([this, transaction, branch, step, done = std::move(done)]() mutable {
-      CallForced(transaction, branch, step, std::move(done));
-    });
-  });
-}
-
-void Runner::CallForced(const TransactionPtr& transaction, std::uint32_t branch, const v1::HeuristicRecord& step,
-                        absl::AnyInvocable<void(const Finish&)> done) {
-  const BranchRun& run = transaction->branches[branch];
-  auto finished = [this, transaction, branch, step, done = std::move(done)](const Finish& finish) mutable {
-    log_.RecordHeuristic(ForcedResult(step, finish, clock_.Now()),
-                         [this, transaction, branch, step, finish, done = std::move(done)]() mutable {
-                           scheduler_.Post([this, transaction, branch, step, finish, done = std::move(done)]() mutable {
-                             HandleForced(transaction, branch, step, finish, std::move(done));
-                           });
-                         });
-  };
-  if (step.forced() == v1::COMMITTED) {
-    run.participant->Commit(transaction->Branch(branch), run.token, std::move(finished));
-  } else {
-    run.participant->Abort(transaction->Branch(branch), run.token, std::move(finished));
-  }
-}
-
-void Runner::HandleForced(const TransactionPtr& transaction, std::uint32_t branch, const v1::HeuristicRecord& step,
-                          const Finish& finish, absl::AnyInvocable<void(const Finish&)> done) {
-  BranchRun& run = transaction->branches[branch];
-  if (finish.kind == Finish::Kind::kDone) {
-    run.waits_for = ForcedText(step);
-    Feed(transaction, protocol::BranchEnded{branch, protocol::Ending::kHeuristic});
-  } else {
-    // Also where it is found to have ended by itself: whether as decided, the next attempt finds out.
-    run.waits_for = finish.message;
-    RetryLater(transaction, branch);
-  }
-  done(finish);
-  EndAttempt(transaction, branch);
 }
 
 // ---- Waiters --------------------------------------------------------------------------------------------------------

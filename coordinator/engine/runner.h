@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <random>
+#include <unordered_map>
 
 #include "base/clock.h"
 #include "coordinator/engine/engine.h"
+#include "coordinator/engine/finish_turns.h"
 #include "coordinator/engine/scheduler.h"
 #include "coordinator/engine/take_overs.h"
 #include "coordinator/engine/transaction.h"
@@ -19,9 +21,9 @@ namespace assent {
 // Owned by a shard, used on its thread only; the log, the scheduler and the participants outlive it.
 class Runner {
  public:
-  // `retired` runs when nothing is left to do for a transaction.
-  Runner(const EngineOptions& options, DecisionLog& log, const Clock& clock, Scheduler& scheduler,
-         const TakeOvers& take_overs, std::function<void(const TransactionPtr&)> retired);
+  // `retired` runs when nothing is left to do for a transaction. `max_recovering` is the shard's share of the option.
+  Runner(const EngineOptions& options, std::uint32_t max_recovering, DecisionLog& log, const Clock& clock,
+         Scheduler& scheduler, const TakeOvers& take_overs, std::function<void(const TransactionPtr&)> retired);
 
   // An event happened. May be called from within an action.
   void Feed(const TransactionPtr& transaction, protocol::Event event);
@@ -36,10 +38,11 @@ class Runner {
   // Runs `then` as soon as the transaction has reached `milestone` or is aborted; at once if it has.
   void WhenReached(const TransactionPtr& transaction, Milestone milestone, absl::AnyInvocable<void()> then);
 
-  // Finishes what has waited for `participant` to be taken over.
+  // Finishes what has waited for `participant` to be taken over, turn by turn.
   void FinishAt(const TransactionPtr& transaction, const Participant* participant);
 
-  // Repeats at once what waits for its next attempt at `participant`, which has come back; null: at any. How many.
+  // What waits for its next attempt at `participant`, which has come back, waits for nothing but its turn any more;
+  // null: at any. How many.
   int RetryNow(const TransactionPtr& transaction, const Participant* participant);
 
   // Tries at once to end a branch as decided, unless that is under way; `then` runs when the attempt has ended, or
@@ -63,6 +66,9 @@ class Runner {
   void PrepareBranch(const TransactionPtr& transaction, std::uint32_t branch);
   void HandleVote(const TransactionPtr& transaction, std::uint32_t branch, Vote vote);
   void StartFinishing(const TransactionPtr& transaction, std::uint32_t branch);
+  FinishTurns& TurnsAt(const Participant* participant);
+  void FinishInTurn(const TransactionPtr& transaction, std::uint32_t branch);
+  void TakeTurn(const TransactionPtr& transaction, std::uint32_t branch, FinishTurns::Turn turn);
   void FinishBranch(const TransactionPtr& transaction, std::uint32_t branch);
   void HandleFinish(const TransactionPtr& transaction, std::uint32_t branch, Finish finish);
   void EndAttempt(const TransactionPtr& transaction, std::uint32_t branch);
@@ -75,14 +81,16 @@ class Runner {
   void WriteDecision(const TransactionPtr& transaction, v1::Outcome outcome);
   void Reach(const TransactionPtr& transaction, Milestone milestone);
   void RunWaiters(const TransactionPtr& transaction);
-  absl::Duration RetryDelay(int attempts);
+  absl::Duration RetryDelay(int failures);
 
   const EngineOptions& options_;
+  const std::uint32_t max_recovering_;
   DecisionLog& log_;
   const Clock& clock_;
   Scheduler& scheduler_;
   const TakeOvers& take_overs_;  // no branch is finished where nothing is taken over
   std::function<void(const TransactionPtr&)> retired_;
+  std::unordered_map<const Participant*, FinishTurns> turns_;
   std::minstd_rand jitter_;  // spreads retries; nothing depends on its values
 };
 

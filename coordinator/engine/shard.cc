@@ -69,7 +69,7 @@ Shard::Shard(const EngineOptions& options, Place place, const Routing& routing, 
       participants_(std::move(participants)),
       first_answer_(std::move(first_answer)),
       take_overs_(log.start().coordinator),
-      runner_(options, log, clock, scheduler, take_overs_,
+      runner_(options, std::max(1u, options.max_recovering / place.count), log, clock, scheduler, take_overs_,
               [this](const TransactionPtr& transaction) { Retire(transaction); }),
       sweep_(std::make_unique<Sweep>(*this)) {}
 

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "assent/v1/types.pb.h"
 #include "base/ids.h"
+#include "coordinator/engine/finish_turns.h"
 #include "coordinator/engine/scheduler.h"
 #include "coordinator/protocol/transition.h"
 #include "participants/participant.h"
@@ -37,10 +38,13 @@ struct BranchRun {
   std::vector<OperationSlot> operations;
   std::string token;  // from its vote, or from the log
   int attempts = 0;   // of phase two
+  int failures = 0;   // of these, since the participant was last away: the next pause grows with them
   bool is_repaired = false;
   std::string waits_for;
   absl::Time since = absl::InfinitePast();  // when it began to wait: for its vote, for the others, for its end
   Scheduler::TimerId retry = 0;
+  bool awaits_turn = false;        // for its next attempt
+  FinishTurns::Turn turn = 0;      // of the attempt under way, where it has one
   bool attempt_under_way = false;  // of phase two, or a forced step
   std::vector<absl::AnyInvocable<void()>> after_attempt;
   absl::Time next_attempt = absl::InfinitePast();  // of phase two, while `retry` runs

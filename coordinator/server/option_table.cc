@@ -167,6 +167,13 @@ std::span<const Option<Config>> TransactionsOptions() {
        [](Config& c) -> OptionField { return &c.engine.first_retry; }},
       {{.name = "last_retry", .type = OptionType::kDuration, .doc = "Up to this.", .minimum = "1ms", .maximum = "1h"},
        [](Config& c) -> OptionField { return &c.engine.last_retry; }},
+      {{.name = "max_recovering",
+        .type = OptionType::kCount,
+        .doc = "Branches finished at a time at one participant, of those that an earlier process left or that are "
+               "tried again.",
+        .minimum = "1",
+        .maximum = "100000"},
+       [](Config& c) -> OptionField { return &c.engine.max_recovering; }},
   };
   return options;
 }

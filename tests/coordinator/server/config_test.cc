@@ -74,7 +74,8 @@ TEST(ConfigTest, EveryTransactionsAndLogOptionIsRead) {
       "max_request_bytes = \"1MiB\"\nmax_reply_bytes = \"3MiB\"\nmax_stored_reply_bytes = \"2MiB\"\nmax_remembered = "
       "9\n"
       "outcome_retention = \"48h\"\nmax_outcome_bytes = \"1GiB\"\nsweep_interval = \"3s\"\nfirst_retry = \"5ms\"\n"
-      "last_retry = \"1m\"\n[log]\nend_sync_delay = \"7ms\"\nmax_group_bytes = \"1MiB\"\nmax_wal_bytes = \"2MiB\"\n"
+      "last_retry = \"1m\"\nmax_recovering = 12\n[log]\nend_sync_delay = \"7ms\"\nmax_group_bytes = "
+      "\"1MiB\"\nmax_wal_bytes = \"2MiB\"\n"
       "write_buffer_bytes = \"3MiB\"\nblock_cache_bytes = \"4MiB\"\n"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->engine.default_timeout, absl::Seconds(5));
@@ -90,6 +91,7 @@ TEST(ConfigTest, EveryTransactionsAndLogOptionIsRead) {
   EXPECT_EQ(config->engine.sweep_interval, absl::Seconds(3));
   EXPECT_EQ(config->engine.first_retry, absl::Milliseconds(5));
   EXPECT_EQ(config->engine.last_retry, absl::Minutes(1));
+  EXPECT_EQ(config->engine.max_recovering, 12u);
   EXPECT_EQ(config->log.end_sync_delay, absl::Milliseconds(7));
   EXPECT_EQ(config->log.max_group_bytes, 1ull << 20);
   EXPECT_EQ(config->log.max_wal_bytes, 2ull << 20);
