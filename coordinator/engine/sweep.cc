@@ -103,11 +103,9 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
     if (shard_.routing_.ShardOf(txn) != shard_.place_.index) continue;
     const bool is_running = shard_.FindRunning(txn) != nullptr && !ASSENT_MUTANT(running_work_swept);
     if (is_running || shard_.orphans_.contains(found.branch.ToGid())) continue;
-    if (txn.epoch == start.epoch) {
-      seen_now.insert(found.branch.ToGid());
-      if (!seen_before_[name].contains(found.branch.ToGid())) continue;
-    }
-    End(participant, found);
+    const bool was_seen = seen_before_[name].contains(found.branch.ToGid());
+    seen_now.insert(found.branch.ToGid());
+    if (was_seen || txn.epoch != start.epoch) End(participant, found, was_seen);
   }
   seen_before_[name] = std::move(seen_now);
 }
@@ -128,9 +126,11 @@ std::vector<std::string> Sweep::LeftAlone(const Participant* participant) const 
   return {found->second.begin(), found->second.end()};
 }
 
-void Sweep::End(Participant* participant, const InDoubtBranch& found) {
-  shard_.ResolveEnded(found.branch.txn, [this, participant, found](absl::StatusOr<EndedTransaction> known) {
+void Sweep::End(Participant* participant, const InDoubtBranch& found, bool was_seen) {
+  shard_.ResolveEnded(found.branch.txn, [this, participant, found, was_seen](absl::StatusOr<EndedTransaction> known) {
     if (!known.ok()) return;  // the next sweep asks again
+    // It may have been finished since the list was made, by this process: it is committed again where it stays.
+    if (known->outcome == v1::COMMITTED && !was_seen) return;
     if (known->outcome == v1::COMMITTED || known->outcome == v1::ABORTED) return Own(participant, found, *known);
     const std::string gid = found.branch.ToGid();
     spdlog::warn(

@@ -48,7 +48,7 @@ class Sweep {
   void NoteAnswer(const Participant* participant, const absl::Status& answer);
   void CheckFirst(Participant* participant, const OwnWork& work);
   void Judge(Participant* participant, const OwnWork& work);
-  void End(Participant* participant, const InDoubtBranch& found);
+  void End(Participant* participant, const InDoubtBranch& found, bool was_seen);
   void LeaveAlone(const Participant* participant, const std::string& id);
   void LeaveAlone(const Participant* participant, const std::vector<std::string>& foreign);
 
@@ -56,7 +56,8 @@ class Sweep {
   absl::Duration next_delay_;
   absl::flat_hash_set<Participant*> asked_again_;                    // soon, for their first answer
   absl::flat_hash_map<const Participant*, std::string> last_error_;  // of asking
-  // Branches of this epoch that the last list held: what stands in two lists and is not running has really been left.
+  // Branches that the last list held: what stands in two lists and is not running has really been left. A list is older
+  // than its answer, and what this process ran may have ended since; work of earlier ones without a decision cannot.
   absl::flat_hash_map<std::string, absl::flat_hash_set<std::string>> seen_before_;  // participant -> gids
   absl::flat_hash_map<const Participant*, std::set<std::string>> left_alone_;
 };

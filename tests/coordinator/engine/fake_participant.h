@@ -78,7 +78,8 @@ class FakeParticipant final : public Participant {
       work.branches.push_back({branch, "found " + gid, absl::UnixEpoch()});
     work.foreign = store_.foreign;
     work.identity = store_.identity;
-    done(std::move(work));
+    if (!hold_lists) return done(std::move(work));
+    held.push_back([work = std::move(work), done = std::move(done)]() mutable { done(std::move(work)); });
   }
   ParticipantHealth health() const override { return {.available = true}; }
   void Inspect(InspectDone done) override {
@@ -107,6 +108,7 @@ class FakeParticipant final : public Participant {
   bool hold_execute = false;
   bool hold_votes = false;
   bool hold_finish = false;  // of commits
+  bool hold_lists = false;   // made when they are asked for
   bool prepares_although_unknown = false;
   std::vector<absl::AnyInvocable<void()>> held;
   std::vector<std::string> journal;  // "prepare db"
