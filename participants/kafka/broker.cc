@@ -17,6 +17,7 @@ Broker::Broker(boost::asio::io_context& loop, const KafkaOptions& options, const
       events_(std::move(events)),
       connections_(static_cast<std::size_t>(std::max(1, connections))),
       backoffs_(connections_.size(), options.first_reconnect),
+      jitter_(std::random_device{}()),
       last_failure_(absl::StrCat("broker ", address_.ToString(), " is not connected yet")),
       delayed_calls_(loop) {}
 
@@ -69,7 +70,9 @@ void Broker::Open(std::size_t slot) {
 }
 
 void Broker::Reopen(std::size_t slot) {
-  delayed_calls_.After(backoffs_[slot], [this, slot] { Open(slot); });
+  // Between half and the whole: what was cut off together does not come back together.
+  const double spread = std::uniform_real_distribution<double>(0.5, 1.0)(jitter_);
+  delayed_calls_.After(backoffs_[slot] * spread, [this, slot] { Open(slot); });
   backoffs_[slot] = std::min(backoffs_[slot] * 2, options_.last_reconnect);
 }
 

@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@
 
 namespace assent::kafka {
 
-// One broker: its connections, each made again with backoff whenever it has failed.
+// One broker: its connections, each made again with jittered backoff whenever it has failed.
 //
 // Owned by the Cluster, used on the shard's thread.
 class Broker {
@@ -62,6 +63,7 @@ class Broker {
   const Events events_;
   std::vector<std::shared_ptr<Connection>> connections_;
   std::vector<absl::Duration> backoffs_;  // of each connection
+  std::minstd_rand jitter_;
   int ready_connections_ = 0;
   bool has_failed_ = false;
   std::string last_failure_;

@@ -64,7 +64,7 @@ struct KafkaOptions {
   absl::Duration first_backoff = absl::Milliseconds(10);    // before a request is repeated; doubles
   absl::Duration last_backoff = absl::Milliseconds(200);    // up to this
   absl::Duration first_reconnect = absl::Milliseconds(50);  // before a broker is connected to again; doubles
-  absl::Duration last_reconnect = absl::Seconds(1);         // up to this
+  absl::Duration last_reconnect = absl::Milliseconds(500);  // up to this
 };
 
 }  // namespace assent::kafka

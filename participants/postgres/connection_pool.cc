@@ -14,6 +14,11 @@
 namespace assent::postgres {
 namespace {
 
+// Unanswered commands, of which finishing a branch is two, that are much to do for one connection: the server works on
+// one at a time, and waits for its disk with each.
+constexpr std::size_t kMuchToDo = 8;
+constexpr std::uint32_t kMostConnectingForFinishes = 2;
+
 // Numbers the connections of this process: part of each application_name.
 std::atomic<std::uint64_t> connections_made{0};
 
@@ -112,21 +117,23 @@ void ConnectionPool::WarnOfSettings(const ServerSettings& settings) {
 // ---- Working connections --------------------------------------------------------------------------------------------
 
 void ConnectionPool::OpenWorkingIfNeeded() {
-  while (open_alarm_ == 0 && connecting_ < waiters_.size() && working_.size() < max_working_) {
-    struct Made {
-      Connection* connection = nullptr;
-      bool was_ready = false;
-    };
-    auto made = std::make_shared<Made>();
-    ++connecting_;
-    working_.push_back(Make(
-        [this, made] {
-          made->was_ready = true;
-          WorkingReady(made->connection);
-        },
-        [this, made](const BranchError& why) { WorkingEnded(made->connection, made->was_ready, why); }));
-    made->connection = working_.back().get();
-  }
+  while (connecting_ < waiters_.size() && MayOpenWorking()) OpenWorking();
+}
+
+void ConnectionPool::OpenWorking() {
+  struct Made {
+    Connection* connection = nullptr;
+    bool was_ready = false;
+  };
+  auto made = std::make_shared<Made>();
+  ++connecting_;
+  working_.push_back(Make(
+      [this, made] {
+        made->was_ready = true;
+        WorkingReady(made->connection);
+      },
+      [this, made](const BranchError& why) { WorkingEnded(made->connection, made->was_ready, why); }));
+  made->connection = working_.back().get();
 }
 
 void ConnectionPool::WorkingReady(Connection* connection) {
@@ -183,10 +190,13 @@ void ConnectionPool::Terminate(const ConnectionPtr& connection, BranchError why)
 
 ConnectionPool::ConnectionPtr ConnectionPool::ForFinish() {
   // Of equals the one that was used last: its caches are warm.
-  const auto best = std::min_element(idle_.rbegin(), idle_.rend(),
+  const auto idle = std::min_element(idle_.rbegin(), idle_.rend(),
                                      [](const auto& a, const auto& b) { return a->unanswered() < b->unanswered(); });
-  if (best == idle_.rend()) return is_available() ? kept_ : nullptr;
-  return is_available() && kept_->unanswered() < (*best)->unanswered() ? kept_ : *best;
+  ConnectionPtr best = is_available() ? kept_ : nullptr;
+  if (idle != idle_.rend() && (best == nullptr || (*idle)->unanswered() <= best->unanswered())) best = *idle;
+  const bool is_busy = best != nullptr && best->unanswered() >= kMuchToDo;
+  if (is_busy && connecting_ < kMostConnectingForFinishes && MayOpenWorking()) OpenWorking();
+  return best;
 }
 
 // ---- Waiting for one ------------------------------------------------------------------------------------------------

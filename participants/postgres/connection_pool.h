@@ -54,7 +54,7 @@ class ConnectionPool {
   void Terminate(const ConnectionPtr& connection, BranchError why);
 
   // The connection with the least to do that is in no transaction: for finishing branches, which needs no connection of
-  // its own. Nothing where the participant is down.
+  // its own. Nothing where the participant is down. Where even that one has much to do, another one is opened.
   ConnectionPtr ForFinish();
 
   bool is_available() const { return kept_ != nullptr && kept_->is_ready(); }
@@ -74,6 +74,8 @@ class ConnectionPool {
   void KeptEnded(const BranchError& why);
   absl::Duration ReconnectDelay();
   void OpenWorkingIfNeeded();
+  bool MayOpenWorking() const { return open_alarm_ == 0 && working_.size() < max_working_; }
+  void OpenWorking();
   void WorkingReady(Connection* connection);
   void WorkingEnded(Connection* connection, bool was_ready, const BranchError& why);
   void GrantWaiters();

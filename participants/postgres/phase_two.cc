@@ -12,10 +12,12 @@ namespace {
 constexpr absl::Duration kFenceInterval = absl::Milliseconds(5);  // between two looks whether a backend is gone
 constexpr int kFenceLooks = 40;                                   // then the caller asks again
 
+// The snapshot is asked for once, and not for each row: it holds what is prepared, sorted, of which there may be
+// thousands.
 const std::string kListPrepared =
     "SELECT gid, transaction::pg_catalog.text::pg_catalog.int8,"
     " (extract(epoch FROM prepared) * 1000000)::pg_catalog.int8,"
-    " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8"
+    " (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8)"
     " FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()";
 
 const std::string kInspect =

@@ -33,7 +33,7 @@ struct PostgresOptions {
 
   absl::Duration connect_timeout = absl::Seconds(5);              // of one attempt
   absl::Duration first_reconnect_delay = absl::Milliseconds(20);  // after a failed attempt; doubles
-  absl::Duration last_reconnect_delay = absl::Milliseconds(500);  // up to this
+  absl::Duration last_reconnect_delay = absl::Milliseconds(250);  // up to this
   // From the last statement's answer to that of PREPARE TRANSACTION; afterwards the vote is unknown.
   absl::Duration prepare_timeout = absl::Seconds(10);
   // While as many branches are prepared as max_prepared_transactions allows, a branch waits this long to prepare.

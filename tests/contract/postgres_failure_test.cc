@@ -62,6 +62,29 @@ TEST_F(PostgresFailureTest, BranchesThatHoldEveryConnectionDoNotKeepOthersFromEn
   AbortDone(holder);
 }
 
+TEST_F(PostgresFailureTest, ManyBranchesThatAreFinishedTogetherGetMoreConnections) {
+  constexpr int kBranches = 40;
+  constexpr std::uint32_t kMost = 4;
+  harness_->options().max_connections = kMost;
+  std::vector<std::pair<BranchId, Vote>> prepared;
+  for (int i = 0; i < kBranches; ++i) {
+    const BranchId branch = Open();
+    RunOk(branch, Insert(absl::StrCat("m", i)));
+    prepared.emplace_back(branch, PrepareYes(branch));
+  }
+  driver_.Crash();
+  Participant& next = driver_.Start(*harness_, 2);
+  int done = 0;
+  for (const auto& [branch, vote] : prepared) {
+    next.Commit(branch, vote.token, [&](const Finish& finish) { done += finish.kind == Finish::Kind::kDone ? 1 : 0; });
+  }
+  EXPECT_TRUE(driver_.RunUntil([&] { return done == kBranches; }));
+  const std::string connections = absl::StrCat(
+      "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'assent/", coordinator_.name, "/%/2/%'");
+  EXPECT_TRUE(driver_.RunUntil([&] { return judge().Value(connections) == "3"; })) << judge().Value(connections);
+  EXPECT_TRUE(harness_->IsVisible("m0"));
+}
+
 TEST_F(PostgresFailureTest, ABranchOverItsDeadlineIsInterrupted) {
   const BranchId branch = Open({}, absl::Milliseconds(200));
   const ExecuteOutcome outcome = Run(branch, "SELECT pg_sleep(60)");
