@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 namespace assent::integration {
@@ -49,16 +51,14 @@ MeddlingProxy::~MeddlingProxy() {
   close(listener_);
 }
 
-void MeddlingProxy::CutAt(const std::string& word) {
-  const std::lock_guard lock(mutex_);
-  word_ = word;
-  holds_ = false;
-}
+void MeddlingProxy::CutAt(const std::string& word) { MeddleAt(word, Meddling::kCuts); }
+void MeddlingProxy::HoldAt(const std::string& word) { MeddleAt(word, Meddling::kHolds); }
+void MeddlingProxy::SpoilAt(const std::string& word) { MeddleAt(word, Meddling::kSpoils); }
 
-void MeddlingProxy::HoldAt(const std::string& word) {
+void MeddlingProxy::MeddleAt(const std::string& word, Meddling meddling) {
   const std::lock_guard lock(mutex_);
   word_ = word;
-  holds_ = true;
+  meddling_ = meddling;
 }
 
 void MeddlingProxy::Heal() {
@@ -105,6 +105,11 @@ void MeddlingProxy::Accept() {
     close(server);
     return;
   }
+  // What comes in pieces goes on in pieces, and none of them waits for the last one's acknowledgement.
+  for (const int end : {client, server}) {
+    const int on = 1;
+    setsockopt(end, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
   pairs_.push_back({.client = client, .server = server});
 }
 
@@ -112,23 +117,33 @@ bool MeddlingProxy::Forward(Pair& pair, bool from_client) {
   std::array<char, 16384> buffer;
   const ssize_t got = recv(from_client ? pair.client : pair.server, buffer.data(), buffer.size(), 0);
   if (got <= 0) return false;
-  const std::string bytes(buffer.data(), static_cast<std::size_t>(got));
+  std::string bytes(buffer.data(), static_cast<std::size_t>(got));
   if (from_client && HearsTheWord(pair, bytes)) {
     const std::lock_guard lock(mutex_);
-    pair.is_held = holds_;
-    (holds_ ? has_held_ : is_cut_) = true;
-    return holds_;
+    pair.is_held = meddling_ == Meddling::kHolds;
+    (pair.is_held ? has_held_ : is_cut_) = true;
+    return pair.is_held;
   }
+  if (from_client) Spoil(bytes);
   return SendAll(from_client ? pair.server : pair.client, bytes);
 }
 
 bool MeddlingProxy::HearsTheWord(Pair& pair, const std::string& bytes) {
   const std::lock_guard lock(mutex_);
-  if (word_.empty()) return false;
+  if (word_.empty() || meddling_ == Meddling::kSpoils) return false;
   pair.said += bytes;
   if (pair.said.find(word_) != std::string::npos) return true;
   if (pair.said.size() > word_.size()) pair.said.erase(0, pair.said.size() - word_.size());
   return false;
+}
+
+void MeddlingProxy::Spoil(std::string& bytes) {
+  const std::lock_guard lock(mutex_);
+  if (word_.empty() || meddling_ != Meddling::kSpoils) return;
+  for (std::size_t at = bytes.find(word_); at != std::string::npos; at = bytes.find(word_, at + word_.size())) {
+    const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(at);
+    std::replace(begin, begin + static_cast<std::ptrdiff_t>(word_.size()), ' ', '_');
+  }
 }
 
 }  // namespace assent::integration

@@ -28,7 +28,12 @@ class MeddlingProxy {
   void HoldAt(const std::string& word);
   bool has_held() const { return has_held_; }
 
+  // Whenever the word is said, the server hears it with its spaces written as underscores, and refuses the statement.
+  void SpoilAt(const std::string& word);
+
  private:
+  enum class Meddling { kCuts, kHolds, kSpoils };
+
   struct Pair {
     int client = -1;
     int server = -1;
@@ -36,10 +41,12 @@ class MeddlingProxy {
     bool is_held = false;
   };
 
+  void MeddleAt(const std::string& word, Meddling meddling);
   void Run();
   void Accept();
   bool Forward(Pair& pair, bool from_client);
   bool HearsTheWord(Pair& pair, const std::string& bytes);
+  void Spoil(std::string& bytes);
 
   const int target_port_;
   int listener_ = -1;
@@ -49,7 +56,7 @@ class MeddlingProxy {
   std::atomic<bool> has_held_ = false;
   std::mutex mutex_;
   std::string word_;
-  bool holds_ = false;       // instead of cutting
+  Meddling meddling_ = Meddling::kCuts;
   std::vector<Pair> pairs_;  // the thread only
   std::thread thread_;
 };

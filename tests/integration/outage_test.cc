@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <libpq-fe.h>
 
 #include <chrono>
 #include <iostream>
@@ -13,6 +14,7 @@
 #include "tests/integration/await.h"
 #include "tests/integration/caller.h"
 #include "tests/integration/load.h"
+#include "tests/integration/meddling_proxy.h"
 #include "tests/integration/own_servers.h"
 
 namespace assent::integration {
@@ -60,6 +62,36 @@ class OutageTest : public testing::Test {
       EXPECT_TRUE(caller.Execute(txn_id, participant, 1, WorkAt(participant, id)).ok());
     }
     return txn_id;
+  }
+
+  // The same assentd, but for what `proxy` does on its way to the orders.
+  std::unique_ptr<Assentd> Behind(const MeddlingProxy& proxy) const {
+    const std::string conninfo = stores_->orders.conninfo() + " port=" + std::to_string(proxy.port());
+    return std::make_unique<Assentd>(PostgresParticipant("orders-db", conninfo) +
+                                         PostgresParticipant("stock-db", stores_->stock.conninfo()) +
+                                         KafkaParticipant("events", servers_->kafka()),
+                                     "start_patience = \"1s\"");
+  }
+  int PostgresPort() const {
+    const std::string& server = servers_->postgres();
+    return std::stoi(server.substr(server.find("port=") + 5));
+  }
+  // The id of an order that is decided, and not carried out where nothing can be committed.
+  std::string Decide(Caller& caller, int id) const {
+    v1::SubmitRequest request = Order(id, {"orders-db"});
+    request.set_wait(v1::DECIDED);
+    const auto decided = caller.Submit(request);
+    EXPECT_TRUE(decided.ok()) << decided.message();
+    return decided.response.txn_id();
+  }
+
+  void SetMaxPreparedTransactions(const std::string& value) const {
+    {
+      const ScratchDatabase admin(servers_->postgres_admin());
+      admin.Run("ALTER SYSTEM SET max_prepared_transactions = " + value);
+    }
+    servers_->Kill(ServerKind::kPostgres);
+    servers_->Start(ServerKind::kPostgres);
   }
 
   // That nothing of order 1 exists, and that order 2 can be placed as soon as everybody is back.
@@ -132,23 +164,61 @@ TEST_F(OutageTest, ABrokerThatCrashesBeforeCommitAborts) {
 }
 
 TEST_F(OutageTest, ADatabaseThatTakesNoPreparedTransactionsSaysWhatToChange) {
-  const auto set = [&](const std::string& value) {
-    const ScratchDatabase admin(servers_->postgres_admin());
-    admin.Run("ALTER SYSTEM SET max_prepared_transactions = " + value);
-  };
-  set("0");
-  servers_->Kill(ServerKind::kPostgres);
-  servers_->Start(ServerKind::kPostgres);
+  SetMaxPreparedTransactions("0");
   ASSERT_TRUE(assentd_->Start());
   EXPECT_THAT(assentd_->Log(), HasSubstr("max_prepared_transactions"));
   Caller caller(assentd_->NewChannel());
   const auto refused = caller.Submit(Order(1, {"orders-db", "events"}));
   EXPECT_EQ(refused.code(), StatusCode::ABORTED) << refused.message();
   EXPECT_THAT(refused.message(), HasSubstr("max_prepared_transactions"));
-  set("300");
-  servers_->Kill(ServerKind::kPostgres);
-  servers_->Start(ServerKind::kPostgres);
+  SetMaxPreparedTransactions("300");
   ExpectOnlyOrderTwoAfterRecovery(caller);
+}
+
+TEST_F(OutageTest, ATransactionThatCannotEndHoldsUpNeitherAnotherNorTheStart) {
+  MeddlingProxy proxy(PostgresPort());
+  const auto assentd = Behind(proxy);
+  ASSERT_TRUE(assentd->Start());
+  proxy.SpoilAt("COMMIT PREPARED");
+  Caller before(assentd->NewChannel());
+  const std::string stuck = Decide(before, 1);
+  for (int id = 2; id <= 100; ++id) Decide(before, id);
+  assentd->Kill();
+  proxy.SpoilAt("COMMIT PREPARED 'assent-" + stuck + "-");
+  ASSERT_TRUE(assentd->Start());
+  Caller after(assentd->NewChannel());
+  EXPECT_TRUE(after.Submit(Order(101, {"orders-db", "events"})).ok());
+  EXPECT_TRUE(Await([&] { return stores_->orders.Prepared().size() == 1; }));
+  EXPECT_EQ(stores_->orders.Value("SELECT count(*) FROM orders WHERE id > 1"), "100");
+  const auto description = after.Get(stuck).response;
+  EXPECT_EQ(description.state(), v1::STATE_COMMITTING);
+  EXPECT_THAT(description.branches(0).waits_for(), HasSubstr("syntax error"));
+  proxy.Heal();
+  EXPECT_TRUE(Await([&] { return stores_->orders.Prepared().empty(); }));
+  EXPECT_EQ(stores_->orders.Value("SELECT count(*) FROM orders"), "101");
+}
+
+TEST_F(OutageTest, AThousandTransactionsAreFinishedWithinASecondOfTheReturnOfTheirDatabase) {
+  constexpr int kTransactions = 1000;
+  SetMaxPreparedTransactions("1300");
+  MeddlingProxy proxy(PostgresPort());
+  const auto assentd = Behind(proxy);
+  ASSERT_TRUE(assentd->Start());
+  proxy.SpoilAt("COMMIT PREPARED");
+  Caller caller(assentd->NewChannel());
+  for (int id = 1; id <= kTransactions; ++id) Decide(caller, id);
+  EXPECT_EQ(stores_->orders.Prepared().size(), kTransactions);
+  servers_->Kill(ServerKind::kPostgres);
+  proxy.Heal();
+
+  const std::jthread starting([&] { servers_->Start(ServerKind::kPostgres); });
+  ASSERT_TRUE(Await([&] { return PQping(stores_->orders.conninfo().c_str()) == PQPING_OK; }));
+  const auto reachable = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Await([&] { return stores_->orders.Prepared().empty(); }));
+  const std::chrono::duration<double> resolved = std::chrono::steady_clock::now() - reachable;
+  std::cout << "all were finished " << resolved.count() << " s after PostgreSQL could be reached\n";
+  EXPECT_LT(resolved.count(), 1);
+  EXPECT_EQ(stores_->orders.Value("SELECT count(*) FROM orders"), std::to_string(kTransactions));
 }
 
 TEST_F(OutageTest, AfterCrashesOfTheParticipantsUnderLoadEverybodyAgrees) {
