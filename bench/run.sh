@@ -14,6 +14,10 @@ Builds release, starts what the suite needs, shows its progress, prints a table,
   kafka-branch   a Kafka transaction by our participant, a bare loop over the same two requests, librdkafka and the Java
           client, side by side on one broker of its own: 1, 16 and 64 in flight, and one of 100 records. Ten minutes.
           --rounds N, --measured-ms N; --quick for one round
+
+  recovery   10,000 transactions of two branches are decided and not finished: how fast assentd finishes them when it starts
+          again, beside a bare loop of COMMIT PREPARED, and how soon it serves new ones. A PostgreSQL of its own. Eight
+          minutes. --rounds N, --transactions N; --quick for one round of 1,000
 HELP
 }
 
@@ -39,9 +43,9 @@ parts() {
   "$root/build/release/bench/assent_bench_parts" --benchmark_out="$results/parts.json.new" --benchmark_out_format=json "$@"
 }
 
-# Servers of this run's own, which end with it, however it ends.
+# Servers of this run's own, which end with it, however it ends: start_servers FOLDER.
 start_servers() {
-  servers="$root/build/bench-servers"
+  servers="$root/build/$1"
   trap '"$root/deploy/local.sh" down --hold --dir "$servers" >/dev/null' EXIT
   "$root/deploy/local.sh" up --hold --dir "$servers"
 }
@@ -50,9 +54,16 @@ with_servers() { "$root/deploy/local.sh" run --dir "$servers" -- "$@"; }
 kafka-branch() {
   build assent_bench_kafka_branch
   describe_machine
-  start_servers
+  start_servers bench-servers
   with_servers "$root/bench/kafka_branch/run.py" --programs "$root/build/release/bench/kafka_branch" \
     --out "$results/kafka-branch.json.new" "$@"
+}
+
+recovery() {
+  build assent_bench_recovery
+  describe_machine
+  start_servers bench-recovery-servers # its PostgreSQL gets settings that no other suite wants
+  with_servers "$root/bench/recovery/run.py" --programs "$root/build/release" --out "$results/recovery.json.new" "$@"
 }
 
 [[ $# -gt 0 ]] || { usage >&2 && exit 2; }
@@ -60,7 +71,7 @@ suite="$1"
 shift
 case "$suite" in
   --help | -h) usage && exit 0 ;;
-  parts | kafka-branch) ;;
+  parts | kafka-branch | recovery) ;;
   *) echo "bench: there is no suite \"$suite\"" >&2 && usage >&2 && exit 2 ;;
 esac
 mkdir -p "$results"
