@@ -259,8 +259,7 @@ TEST_F(RecoveryTest, OneParticipantUnderTwoNamesIsRefused) {
   t.shard->Start();
   const absl::Status refused = t.gate.Open();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.message()),
-              testing::HasSubstr("\"events\" and \"orders-db\" are both Kafka cluster c1"));
+  EXPECT_THAT(std::string(refused.message()), testing::HasSubstr("\"db\" and \"events\" are both Kafka cluster c1"));
   EXPECT_EQ(t.db->taken_over + t.events->taken_over, 0);
 }
 
