@@ -30,8 +30,9 @@ EndedTransaction EndedInTheLog(const LoggedOutcome& logged) {
                          .outcome = decision.outcome(),
                          .request_id = decision.request_id(),
                          .request_hash = decision.request_hash(),
-                         .failure = decision.failure(),
-                         .decided_at = absl::FromUnixMicros(decision.decided_at_us())};
+                         .failure = decision.failure()};
+  // A presumed abort was never decided.
+  if (decision.decided_at_us() != 0) ended.decided_at = absl::FromUnixMicros(decision.decided_at_us());
   for (const v1::BranchRecord& branch : decision.branches()) {
     ended.branches.push_back({.name = branch.branch(), .participant_name = branch.participant()});
   }

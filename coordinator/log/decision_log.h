@@ -86,8 +86,9 @@ class DecisionLog {
   // False: no decision under this request_id is in the log. True: perhaps; ask FindRequest(). Does no I/O.
   virtual bool RequestMayExist(std::string_view request_id) const = 0;
 
-  // What the log knows of a transaction or a request; nothing where there is no record. UNAVAILABLE, before the call
-  // returns, where too many such questions wait already.
+  // What the log knows of a transaction or a request; nothing where there is no record. Of a transaction without an
+  // outcome that may be the audit trail alone. UNAVAILABLE, before the call returns, where too many such questions wait
+  // already.
   virtual void FindTransaction(const TxnId& txn, FindDone done) = 0;
   virtual void FindRequest(std::string_view request_id, FindDone done) = 0;
 

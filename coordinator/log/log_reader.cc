@@ -14,8 +14,10 @@ using log_format::EncodeUint64;
 
 absl::StatusOr<LogReader::Found> LogReader::FindTransaction(const TxnId& txn) const {
   absl::StatusOr<Found> found = Find(txn.sequence);
+  if (!found.ok()) return found;
+  if (!found->has_value()) return FindInAudit(txn);
   // The same sequence in an id of another shard or epoch: nobody has ever given out that id.
-  if (found.ok() && found->has_value() && (*found)->decision.txn_id() != txn.ToString()) return Found();
+  if ((*found)->decision.txn_id() != txn.ToString()) return Found();
   return found;
 }
 
@@ -44,6 +46,20 @@ absl::StatusOr<LogReader::Found> LogReader::Find(std::uint64_t sequence) const {
   std::optional<log_format::Outcome> outcome = log_format::DecodeOutcome(**kept);
   if (!outcome) return absl::DataLossError(absl::StrCat("decision log: outcomes/", sequence, " is no outcome"));
   return WithHeuristics({.decision = std::move(outcome->decision), .ended = true}, key);
+}
+
+// A presumed abort leaves no outcome, and an old outcome is pruned: what a branch did against it stays.
+absl::StatusOr<LogReader::Found> LogReader::FindInAudit(const TxnId& txn) const {
+  LoggedOutcome outcome{.ended = true};
+  outcome.decision.set_txn_id(txn.ToString());
+  absl::StatusOr<Found> found = WithHeuristics(std::move(outcome), EncodeUint64(txn.sequence));
+  if (!found.ok()) return found;
+  for (const v1::HeuristicRecord& record : (*found)->heuristics) {
+    if (record.decided() != v1::COMMITTED && record.decided() != v1::ABORTED) continue;
+    (*found)->decision.set_outcome(record.decided());
+    return found;
+  }
+  return Found();
 }
 
 absl::StatusOr<LogReader::Found> LogReader::WithHeuristics(LoggedOutcome found, const std::string& sequence_key) const {

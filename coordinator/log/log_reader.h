@@ -30,6 +30,7 @@ class LogReader {
 
  private:
   absl::StatusOr<Found> Find(std::uint64_t sequence) const;
+  absl::StatusOr<Found> FindInAudit(const TxnId& txn) const;
   absl::StatusOr<Found> WithHeuristics(LoggedOutcome found, const std::string& sequence_key) const;
   absl::StatusOr<std::vector<v1::DecisionRecord>> ReadUnfinished() const;
   absl::Status ReadTakenOver(LogStart& start) const;

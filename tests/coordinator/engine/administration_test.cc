@@ -154,5 +154,23 @@ TEST_F(AdministrationTest, AHeuristicBranchTellsWhatWasFoundAlsoAfterARestart) {
   EXPECT_FALSE(description.branches(0).token().empty());
 }
 
+TEST_F(AdministrationTest, ABranchThatWasCommittedAgainstAPresumedAbortTellsItAlsoAfterARestart) {
+  CoordinatorUnderTest first(db_store, events_store);
+  first.Start();
+  first.db->finish = {.kind = Finish::Kind::kHeuristic, .message = "committed by hand"};
+  const std::string txn = first.BeginAndEnlistBoth();
+  first.Abort(txn);
+
+  CoordinatorUnderTest second(db_store, events_store, first.log.Reopened());
+  first.log.CopyDurableTo(second.log);
+  second.Start();
+  const v1::TransactionDescription description = Describe(second, txn);
+  EXPECT_EQ(description.outcome(), v1::ABORTED);
+  EXPECT_FALSE(description.has_decided_at());
+  ASSERT_EQ(description.branches_size(), 1);
+  EXPECT_TRUE(description.branches(0).heuristic());
+  EXPECT_THAT(description.branches(0).waits_for(), HasSubstr("committed by hand"));
+}
+
 }  // namespace
 }  // namespace assent

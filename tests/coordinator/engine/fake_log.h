@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -76,7 +77,7 @@ class FakeLog final : public DecisionLog {
   void FindTransaction(const TxnId& txn, FindDone done) override {
     if (lookups_full) return done(absl::UnavailableError("too many look-ups"));
     const auto found = durable_.find(txn.sequence);
-    if (found == durable_.end()) return done(std::nullopt);
+    if (found == durable_.end()) return done(OfAuditTrail(txn));
     done(LoggedOutcome{found->second, ended_.contains(txn.sequence), HeuristicsOf(found->second.txn_id())});
   }
   void FindRequest(std::string_view request_id, FindDone done) override {
@@ -115,6 +116,14 @@ class FakeLog final : public DecisionLog {
     for (const v1::HeuristicRecord& record : heuristics) {
       if (record.txn_id() == txn_id) found.push_back(record);
     }
+    return found;
+  }
+  std::optional<LoggedOutcome> OfAuditTrail(const TxnId& txn) const {
+    LoggedOutcome found{.ended = true, .heuristics = HeuristicsOf(txn.ToString())};
+    const v1::Outcome decided = found.heuristics.empty() ? v1::UNDECIDED : found.heuristics[0].decided();
+    if (decided != v1::COMMITTED && decided != v1::ABORTED) return std::nullopt;
+    found.decision.set_txn_id(txn.ToString());
+    found.decision.set_outcome(decided);
     return found;
   }
   const v1::DecisionRecord* Find(std::string_view request_id) const {

@@ -294,6 +294,30 @@ TEST_F(DecisionLogTest, HeuristicRecordsAreDurableBeforeTheirCompletion) {
   }
 }
 
+TEST_F(DecisionLogTest, OfATransactionThatLeftNoOutcomeTheAuditTrailTells) {
+  const auto log = Open();
+  Completions durable;
+  v1::HeuristicRecord record;
+  record.set_branch("stock");
+  record.set_what("committed by hand");
+  const TxnId presumed_aborted = MakeTxn(*log, log->NextSequence());
+  const TxnId unknown = MakeTxn(*log, log->NextSequence());
+  record.set_txn_id(presumed_aborted.ToString());
+  record.set_decided(v1::ABORTED);
+  log->RecordHeuristic(record, durable.One());
+  record.set_txn_id(unknown.ToString());
+  record.set_decided(v1::FORGOTTEN);
+  log->RecordHeuristic(record, durable.One());
+  durable.WaitFor(2);
+  const auto found = FindTransaction(*log, presumed_aborted);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_TRUE(found->ended);
+  EXPECT_EQ(found->decision.outcome(), v1::ABORTED);
+  ASSERT_EQ(found->heuristics.size(), 1u);
+  EXPECT_EQ(found->heuristics[0].what(), "committed by hand");
+  EXPECT_FALSE(FindTransaction(*log, unknown).has_value()) << "it says nothing of the decision";
+}
+
 TEST_F(DecisionLogTest, TakeOversAreKnownToLaterProcessesAndStartsAloneAreNone) {
   {
     const auto log = Open();
