@@ -81,8 +81,7 @@ void Assentd::Launch(const std::string& failpoint) {
 bool Assentd::AwaitServing() {
   const auto end = std::chrono::steady_clock::now() + kStartPatience;
   while (!std::filesystem::exists(address_file())) {
-    siginfo_t info{};
-    if (waitid(P_PID, pid_, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_) return false;
+    if (HasEnded()) return false;
     if (std::chrono::steady_clock::now() > end) {
       ADD_FAILURE() << ASSENTD_PATH << " neither serves nor ends";
       Kill();
@@ -91,6 +90,11 @@ bool Assentd::AwaitServing() {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return true;
+}
+
+bool Assentd::HasEnded() const {
+  siginfo_t info{};
+  return waitid(P_PID, pid_, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
 }
 
 bool Assentd::Start() {
@@ -125,6 +129,23 @@ Refusal Assentd::StartRefused() {
   }
   const int exit_code = Wait();
   return {.exit_code = exit_code, .log = Log()};
+}
+
+bool Assentd::TryStart() {
+  Launch();
+  const bool serves = AwaitServing();
+  if (!serves) Wait();
+  return serves;
+}
+
+int Assentd::AwaitEnd(const std::function<void()>& meanwhile) {
+  const bool ended = Await([&] {
+    meanwhile();
+    return HasEnded();
+  });
+  const int exit_code = ended ? Wait() : -1;
+  EXPECT_GE(exit_code, 0) << (ended ? "a signal ended it" : "it did not end");
+  return exit_code;
 }
 
 int Assentd::Wait() {

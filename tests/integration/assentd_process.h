@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -42,6 +43,11 @@ class Assentd {
   bool AwaitCrash();  // that end; false, with a failure of the test, where it does not come
   // Starts it where it must refuse to serve.
   Refusal StartRefused();
+  // Starts it where it may refuse: whether it serves.
+  bool TryStart();
+  // Waits until it ends by itself, and does `meanwhile` again and again. The exit code; -1, with a failure of the test,
+  // where it does not end or a signal ends it.
+  int AwaitEnd(const std::function<void()>& meanwhile = [] {});
   void Kill();  // SIGKILL: a crash
   int Stop();   // SIGTERM; the exit code
 
@@ -59,6 +65,7 @@ class Assentd {
  private:
   void Launch(const std::string& failpoint = "");
   bool AwaitServing();
+  bool HasEnded() const;  // and waits to be waited for
   int Wait();
   std::string ProcStatus(const std::string& field) const;
   std::filesystem::path address_file() const { return folder_ / "address"; }
