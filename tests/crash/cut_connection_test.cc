@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "tests/crash/cutting_proxy.h"
+#include "tests/crash/proxied_kafka.h"
 #include "tests/integration/assentd_process.h"
 #include "tests/integration/await.h"
 #include "tests/integration/load.h"
-#include "tests/participants/kafka/own_kafka.h"
 
 namespace assent::integration {
 namespace {
@@ -48,34 +48,20 @@ const std::vector<Message>& Messages() {
   return messages;
 }
 
-std::int16_t ApiKeyOf(std::string_view request) {
-  return static_cast<std::int16_t>(static_cast<std::uint8_t>(request[4]) << 8 | static_cast<std::uint8_t>(request[5]));
-}
-
 std::uint16_t PortIn(const std::string& conninfo) {
   return static_cast<std::uint16_t>(std::stoi(conninfo.substr(conninfo.find("port=") + 5)));
 }
 
 std::string WithPort(const std::string& conninfo, int port) { return conninfo + " port=" + std::to_string(port); }
 
-// A broker that says it is where its proxy is.
-kafka::OwnKafkaOptions Behind(int port) {
-  kafka::OwnKafkaOptions options;
-  options.settings = {"advertised.listeners=PLAINTEXT://127.0.0.1:" + std::to_string(port)};
-  return options;
-}
-
 struct World {
   int postgres_port = FreePort();
-  int kafka_port = FreePort();
-  kafka::OwnKafka broker{Behind(kafka_port)};
   CuttingProxy postgres{static_cast<std::uint16_t>(postgres_port), PortIn(PostgresServer()), LengthOfPostgresRequest};
-  CuttingProxy kafka{static_cast<std::uint16_t>(kafka_port),
-                     static_cast<std::uint16_t>(std::stoi(broker.bootstrap_server().substr(10))), LengthOfKafkaRequest};
-  Stores stores{PostgresServer(), "127.0.0.1:" + std::to_string(kafka_port)};
+  ProxiedKafka kafka;
+  Stores stores{PostgresServer(), kafka.address()};
   Assentd assentd{PostgresParticipant("orders-db", WithPort(stores.orders.conninfo(), postgres_port)) +
                       PostgresParticipant("stock-db", WithPort(stores.stock.conninfo(), postgres_port)) +
-                      KafkaParticipant("events", "127.0.0.1:" + std::to_string(kafka_port)),
+                      KafkaParticipant("events", kafka.address()),
                   "[transactions]\nsweep_interval = \"1s\"\n"};
   Load load{assentd.address(), stores, kClients, absl::Seconds(5), kRejectedEvery};
 };
@@ -84,7 +70,7 @@ class CutConnectionTest : public testing::TestWithParam<std::tuple<Message, Cut>
  protected:
   static void SetUpTestSuite() {
     world_ = new World;
-    ASSERT_EQ(world_->broker.failure(), "");
+    ASSERT_EQ(world_->kafka.failure(), "");
     ASSERT_TRUE(world_->assentd.Start());
   }
   static void TearDownTestSuite() {
@@ -100,9 +86,9 @@ World* CutConnectionTest::world_ = nullptr;
 TEST_P(CutConnectionTest, EverybodyAgreesAndNothingIsInDoubt) {
   const auto& [message, cut] = GetParam();
   world_->load.Resume();
-  CuttingProxy& proxy = message.server == Server::kPostgres ? world_->postgres : world_->kafka;
+  CuttingProxy& proxy = message.server == Server::kPostgres ? world_->postgres : world_->kafka.proxy();
   const auto is_it = [message = message](std::string_view request) {
-    if (message.server == Server::kKafka) return ApiKeyOf(request) == message.api_key;
+    if (message.server == Server::kKafka) return KafkaApiKeyOf(request) == message.api_key;
     return request.find(message.sql) != std::string_view::npos;
   };
   // Of a Submit the work goes in the same round trip, and is lost too.
@@ -114,18 +100,6 @@ TEST_P(CutConnectionTest, EverybodyAgreesAndNothingIsInDoubt) {
   }
   world_->load.Pause();
   world_->load.ExpectAgreement(world_->stores);
-}
-
-std::string NameOf(Cut cut) {
-  switch (cut) {
-    case Cut::kBeforeTheRequest:
-      return "BeforeTheRequest";
-    case Cut::kWithinTheRequest:
-      return "WithinTheRequest";
-    case Cut::kBeforeTheAnswer:
-      return "BeforeTheAnswer";
-  }
-  return "";
 }
 
 INSTANTIATE_TEST_SUITE_P(

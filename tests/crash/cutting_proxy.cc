@@ -1,6 +1,7 @@
 #include "tests/crash/cutting_proxy.h"
 
 #include <array>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <utility>
 
@@ -18,10 +19,30 @@ std::uint32_t BigEndian(std::string_view bytes) {
 
 }  // namespace
 
+std::string NameOf(Cut cut) {
+  switch (cut) {
+    case Cut::kBeforeTheRequest:
+      return "BeforeTheRequest";
+    case Cut::kWithinTheRequest:
+      return "WithinTheRequest";
+    case Cut::kBeforeTheAnswer:
+      return "BeforeTheAnswer";
+    case Cut::kDelayed:
+      return "Delayed";
+    case Cut::kRepeated:
+      return "Repeated";
+  }
+  return "";
+}
+
 std::size_t LengthOfKafkaRequest(std::string_view bytes) {
   if (bytes.size() < 4) return 0;
   const std::size_t length = 4 + BigEndian(bytes);
   return bytes.size() < length ? 0 : length;
+}
+
+std::int16_t KafkaApiKeyOf(std::string_view request) {
+  return static_cast<std::int16_t>(BigEndian(request.substr(4)) >> 16);
 }
 
 // The first message of a connection has no type before its length.
@@ -37,11 +58,13 @@ struct CuttingProxy::Link {
 
   // Both ends learn it at once, as from a machine between them that has forgotten the connection.
   void Reset() {
+    Reset(client);
+    Reset(server);
+  }
+  static void Reset(tcp::socket& socket) {
     error_code ignored;
-    for (tcp::socket* socket : {&client, &server}) {
-      socket->set_option(boost::asio::socket_base::linger(true, 0), ignored);
-      socket->close(ignored);
-    }
+    socket.set_option(boost::asio::socket_base::linger(true, 0), ignored);
+    socket.close(ignored);
   }
 
   tcp::socket client;
@@ -50,6 +73,8 @@ struct CuttingProxy::Link {
   std::array<char, 65536> from_server;
   std::string unsent;  // of the client: not a whole request yet
   bool cut_at_answer = false;
+  std::string delayed;  // of a client that is gone
+  bool is_delivered = false;
 };
 
 CuttingProxy::CuttingProxy(std::uint16_t port, std::uint16_t server_port, LengthOfFirst length_of_first)
@@ -70,6 +95,7 @@ void CuttingProxy::CutNext(Matches matches, Cut cut) {
   matches_ = std::move(matches);
   cut_ = cut;
   has_cut_ = false;
+  has_delivered_ = false;
 }
 
 void CuttingProxy::Accept() {
@@ -102,13 +128,25 @@ bool CuttingProxy::Forward(const std::shared_ptr<Link>& link) {
     link->unsent.erase(0, length);
     Cut cut = Cut::kBeforeTheRequest;
     const bool is_named = IsNamed(request, cut);
+    if (is_named && cut == Cut::kDelayed) {
+      link->delayed = std::move(request);
+      Link::Reset(link->client);
+      delayed_ = link;
+      has_cut_ = true;
+      return false;
+    }
+    if (is_named && cut == Cut::kRepeated) {
+      delayed_ = std::make_shared<Link>(loop_);  // whose client never was
+      delayed_->delayed = request;
+      has_cut_ = true;
+    }
     if (is_named && cut == Cut::kBeforeTheRequest) request.clear();
     if (is_named && cut == Cut::kWithinTheRequest) request.resize(length / 2);
     error_code error;
     boost::asio::write(link->server, boost::asio::buffer(request), error);
     if (is_named && cut == Cut::kBeforeTheAnswer) {
       link->cut_at_answer = true;
-    } else if (is_named || error) {
+    } else if (error || (is_named && cut != Cut::kRepeated)) {
       has_cut_ = has_cut_ || is_named;
       link->Reset();
       return false;
@@ -133,11 +171,30 @@ void CuttingProxy::ReadServer(const std::shared_ptr<Link>& link) {
                                    has_cut_ = true;
                                    return link->Reset();
                                  }
+                                 if (!link->client.is_open()) return ReadForNobody(link);
                                  error_code gone;
                                  boost::asio::write(link->client, boost::asio::buffer(link->from_server, size), gone);
                                  if (gone) return link->Reset();
                                  ReadServer(link);
                                });
+}
+
+void CuttingProxy::Deliver() {
+  boost::asio::post(loop_, [this] {
+    delayed_->is_delivered = true;
+    error_code error;
+    if (!delayed_->server.is_open()) {
+      delayed_->server.connect(server_, error);
+      ReadServer(delayed_);
+    }
+    if (!error) boost::asio::write(delayed_->server, boost::asio::buffer(delayed_->delayed), error);
+    if (error) delayed_->Reset();
+  });
+}
+
+void CuttingProxy::ReadForNobody(const std::shared_ptr<Link>& link) {
+  has_delivered_ = has_delivered_ || link->is_delivered;
+  ReadServer(link);
 }
 
 }  // namespace assent::integration
