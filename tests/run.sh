@@ -30,6 +30,7 @@ esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cores="$(nproc)"
+export CCACHE_DEPEND=1 # else ccache preprocesses what it does not know yet, before it compiles it
 max_tidied=8 # files, in the bounded slice: each takes ten seconds and more
 
 say() { printf 'tests: %s (%d:%02d)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
