@@ -329,13 +329,16 @@ TEST_F(PrepareTest, WhatWasRefusedUntilTheDeadlineIsNo) {
   EXPECT_THAT(vote.error.message, HasSubstr("NOT_ENOUGH_REPLICAS"));
 }
 
+// Of a machine that has much else to do.
+constexpr absl::Duration kTimeForAFewAnswers = absl::Seconds(1);
+
 TEST_F(PrepareTest, WhatMayHaveBeenWrittenByTheDeadlineIsUnknown) {
   Begin();
   // REQUEST_TIMED_OUT: the replicas did not acknowledge, and the leader has it. Then NOT_ENOUGH_REPLICAS, which takes
   // nothing back.
   broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 7));
   broker_->Always(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 19));
-  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  const BranchId branch = participant_->Open(kTimeForAFewAnswers);
   ASSERT_TRUE(participant_->Execute(branch, AnOperation({ARecord("t", "v")})).ok);
   EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kUnknown);
 }
@@ -346,7 +349,7 @@ TEST_F(PrepareTest, WhatWasAcknowledgedAfterAllLeavesNoDoubtBehind) {
   broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 7));
   broker_->Next(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 46));
   broker_->Always(ApiKey::kProduce, broker_->Answering(ApiKey::kProduce, 19));
-  const BranchId branch = participant_->Open(absl::Milliseconds(100));
+  const BranchId branch = participant_->Open(kTimeForAFewAnswers);
   const std::vector<v1::KafkaRecord> two_batches(2, ARecord("t", std::string(300, 'x')));
   ASSERT_TRUE(participant_->Execute(branch, AnOperation(two_batches)).ok);
   EXPECT_EQ(participant_->Prepare(branch).kind, Vote::Kind::kNo);
