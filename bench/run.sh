@@ -23,6 +23,7 @@ HELP
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 results="$root/bench/results"
+export PYTHONPATH="$root/bench" # report.py, which the suites share
 
 say() { echo "bench: $*"; }
 

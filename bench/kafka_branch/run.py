@@ -15,12 +15,12 @@ import json
 import math
 import os
 import pathlib
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from report import machine, print_ratios, spread, text
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 PARTITIONS = 8
@@ -179,10 +179,6 @@ def percentile(ordered, percent):
     return ordered[math.ceil(len(ordered) * percent / 100) - 1]
 
 
-def spread(values):
-    return {"value": statistics.median(values), "low": min(values), "high": max(values)}
-
-
 def ratios_of(rounds):
     return {
         ratio.name: spread([one[ratio.work.name][ratio.over][ratio.figure] /
@@ -203,45 +199,27 @@ def cells_of(rounds):
     }
 
 
-def machine():
-    with open("/proc/cpuinfo") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown")
-    return {
-        "cores": os.cpu_count(), "model": model, "kernel": platform.release(),
-        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-        "kafka": os.environ["ASSENT_TEST_KAFKA_VERSION"], "load_before": os.getloadavg(),
-    }
-
-
 # ---- The table -------------------------------------------------------------------------------------------------------
 
 COLUMNS = [("p50_ms", "p50 ms", 2), ("p99_ms", "p99 ms", 2), ("per_second", "txn/s", 0), ("threads", "threads", 0),
            ("client_cpu_us", "client µs/txn", 0), ("broker_cpu_us", "broker µs/txn", 0), ("peak_memory_mb", "MB", 0)]
 
 
-def cell_text(figure, digits):
-    middle, low, high = (f"{figure[name]:.{digits}f}" for name in ("value", "low", "high"))
-    return middle if low == high else f"{middle} ({low}-{high})"
-
-
 def print_table(result):
     """Medians over the rounds, with the lowest and the highest."""
     for work, clients in result["cells"].items():
         rows = [[work] + [title for _, title, _ in COLUMNS]]
-        rows += [["  " + name] + [cell_text(figures[key], digits) for key, _, digits in COLUMNS]
+        rows += [["  " + name] + [text(figures[key], digits) for key, _, digits in COLUMNS]
                  for name, figures in clients.items()]
         widths = [max(map(len, column)) for column in zip(*rows)]
         widths[0] = max(26, widths[0])
         print()
         for row in rows:
-            print("  ".join([row[0].ljust(widths[0])] + [text.rjust(width) for text, width in zip(row[1:], widths[1:])]))
+            print("  ".join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]))
     print()
     for failure in result["failures"]:
         print(f"{failure['client']} failed once at {failure['work']}, and was measured again")
-    for name, ratio in result["ratio_spreads"].items():
-        expected = ratio.get("at_least")
-        verdict = "" if expected is None else f"  at least {expected:g}: {'yes' if ratio['value'] >= expected else 'NO'}"
-        print(f"{name:<50} {cell_text(ratio, 2):<22}{verdict}")
+    print_ratios(result["ratio_spreads"])
 
 
 # ---- The run ---------------------------------------------------------------------------------------------------------
@@ -272,7 +250,7 @@ def run_round(bench, label, works):
 def main():
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory(prefix="assent-kafka-branch-") as scratch:
-        result = {"machine": machine()}
+        result = {"machine": machine() | {"kafka": os.environ["ASSENT_TEST_KAFKA_VERSION"]}}
         bench = Bench(arguments, scratch)
         # The broker's own code is compiled while it works: what it does first is slow, whoever asks.
         for _ in range(WARM_UP_ROUNDS):

@@ -3,9 +3,9 @@
 
 Every cell has a data folder of its own, and as many transactions behind it as every other. Some of them are decided and
 not finished when assentd is ended by SIGKILL: a proxy spoils each COMMIT PREPARED on its way to the server. Then, without
-the proxy, either assentd is started again, or a loop that knows nothing of any
-decision commits what the server lists. The arms take turns within each round. After each cell both databases must hold
-every row, and nothing may be prepared any more: else there is no figure.
+the proxy, either assentd is started again, or a loop that knows nothing of any decision commits what the server lists.
+The arms take turns within each round. After each cell both databases must hold every row, and nothing may be prepared any
+more: else there is no figure.
 """
 import argparse
 import asyncio
@@ -13,14 +13,14 @@ import itertools
 import json
 import os
 import pathlib
-import platform
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+from report import machine, print_ratios, spread, text
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 LOCAL_SERVERS = FOLDER.parents[1] / "deploy/local.sh"
@@ -95,12 +95,12 @@ class Bench:
 
     # ---- The server ----
 
-    def sql(self, text, database="postgres"):
+    def sql(self, statements, database="postgres"):
         conninfo = f"{os.environ['ASSENT_TEST_POSTGRES_ADMIN']} dbname={database}"
         # One call for each statement: some of them must not run in a transaction with others.
         command = [f"{os.environ['ASSENT_TEST_POSTGRES_BIN']}/psql", "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1",
                    "-d", conninfo]
-        for statement in text if isinstance(text, list) else [text]:
+        for statement in statements if isinstance(statements, list) else [statements]:
             command += ["-c", statement]
         return subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True).stdout.strip()
 
@@ -201,24 +201,7 @@ class Bench:
         return report | {"per_second": 2 * in_doubt / report["seconds"]}
 
 
-def spread(values):
-    return {"value": statistics.median(values), "low": min(values), "high": max(values)}
-
-
-def machine():
-    with open("/proc/cpuinfo") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown")
-    return {"cores": os.cpu_count(), "model": model, "kernel": platform.release(),
-            "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-            "load_before": os.getloadavg()}
-
-
 # ---- The table -------------------------------------------------------------------------------------------------------
-
-def text(figure, digits, factor=1):
-    middle, low, high = (f"{figure[name] * factor:.{digits}f}" for name in ("value", "low", "high"))
-    return f"{middle} ({low}-{high})"
-
 
 def print_table(result):
     """Medians over the rounds, with the lowest and the highest."""
@@ -229,11 +212,7 @@ def print_table(result):
     for in_doubt, figures in result["cells"]["starts"].items():
         print(f"{in_doubt:<34}{text(figures['serves_s'], 0, 1000):>24}{text(figures['first_transaction_s'], 0, 1000):>24}")
     print()
-    for name, ratio in result["ratio_spreads"].items():
-        verdict = ""
-        if "at_least" in ratio:
-            verdict = f"  at least {ratio['at_least']:g}: {'yes' if ratio['value'] >= ratio['at_least'] else 'NO'}"
-        print(f"{name:<50} {text(ratio, 2):<22}{verdict}")
+    print_ratios(result["ratio_spreads"])
 
 
 # ---- The run ---------------------------------------------------------------------------------------------------------
