@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/failpoint.h"
+#include "base/jitter.h"
 #include "base/mutant.h"
 #include "coordinator/engine/forced_step.h"
 #include "coordinator/engine/runner.h"
@@ -167,11 +168,7 @@ void Runner::EndAttempt(const TransactionPtr& transaction, std::uint32_t branch)
 
 absl::Duration Runner::RetryDelay(int failures) {
   const absl::Duration doubled = options_.first_retry * (1 << std::min(failures - 1, 20));
-  const absl::Duration bounded = std::min(doubled, options_.last_retry);
-  // Between half and the whole: what failed together does not come back together.
-  const double spread =
-      0.5 + 0.5 * static_cast<double>(jitter_() - jitter_.min()) / static_cast<double>(jitter_.max() - jitter_.min());
-  return bounded * spread;
+  return Jittered(std::min(doubled, options_.last_retry), jitter_);
 }
 
 // ---- By hand --------------------------------------------------------------------------------------------------------

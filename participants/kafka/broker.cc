@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/jitter.h"
 
 namespace assent::kafka {
 
@@ -70,9 +71,7 @@ void Broker::Open(std::size_t slot) {
 }
 
 void Broker::Reopen(std::size_t slot) {
-  // Between half and the whole: what was cut off together does not come back together.
-  const double spread = std::uniform_real_distribution<double>(0.5, 1.0)(jitter_);
-  delayed_calls_.After(backoffs_[slot] * spread, [this, slot] { Open(slot); });
+  delayed_calls_.After(Jittered(backoffs_[slot], jitter_), [this, slot] { Open(slot); });
   backoffs_[slot] = std::min(backoffs_[slot] * 2, options_.last_reconnect);
 }
 

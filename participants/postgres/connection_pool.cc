@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/jitter.h"
 #include "participants/postgres/errors.h"
 #include "participants/postgres/server_findings.h"
 
@@ -103,8 +104,7 @@ absl::Duration ConnectionPool::ReconnectDelay() {
   const std::uint32_t doublings = std::min(failed_attempts_++, 20u);
   const absl::Duration bounded =
       std::min(options_.first_reconnect_delay * (1 << doublings), options_.last_reconnect_delay);
-  // Between half and the whole: what was cut off together does not come back together.
-  return bounded * std::uniform_real_distribution<double>(0.5, 1.0)(jitter_);
+  return Jittered(bounded, jitter_);
 }
 
 void ConnectionPool::WarnOfSettings(const ServerSettings& settings) {
