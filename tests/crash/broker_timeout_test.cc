@@ -18,9 +18,6 @@
 namespace assent::integration {
 namespace {
 
-constexpr int kClients = 16;
-constexpr int kRejectedEvery = 8;  // orders
-
 // A transaction may be open for a second, and is looked at often.
 kafka::OwnKafkaOptions Impatient() {
   kafka::OwnKafkaOptions options;

@@ -10,9 +10,7 @@
 #include <vector>
 
 #include "base/failpoint.h"
-#include "tests/crash/recovery.h"
-#include "tests/integration/assentd_process.h"
-#include "tests/integration/load.h"
+#include "tests/crash/coordinator_under_load.h"
 
 namespace assent {
 
@@ -21,20 +19,13 @@ void PrintTo(Failpoint failpoint, std::ostream* out) { *out << Name(failpoint); 
 namespace integration {
 namespace {
 
-constexpr int kClients = 16;
-constexpr int kRejectedEvery = 8;  // orders
-
 // Those that a process reaches only once, when it starts: what they are about is what an earlier process has left.
 bool IsOfStart(Failpoint failpoint) {
   return failpoint <= Failpoint::kTakeOverBegins || failpoint == Failpoint::kSweepEnds;
 }
 
 // One coordinator for all failpoints, and what it works on.
-struct World {
-  Stores stores;
-  Assentd assentd{PostgresParticipant("orders-db", stores.orders.conninfo()) +
-                  PostgresParticipant("stock-db", stores.stock.conninfo()) + KafkaParticipant("events")};
-  Load load{assentd.address(), stores, kClients, absl::Seconds(5), kRejectedEvery};
+struct World : CoordinatorUnderLoad {
   std::map<Failpoint, int> kills;
 };
 
@@ -42,9 +33,7 @@ class CrashTest : public testing::TestWithParam<Failpoint> {
  protected:
   static void SetUpTestSuite() { world_ = new World; }
   static void TearDownTestSuite() {
-    world_->assentd.Kill();  // whichever it is
-    world_->assentd.Start();
-    world_->load.Stop();  // what is under way gets its answer
+    world_->Stop();
     for (const auto& [failpoint, kills] : world_->kills) {
       std::cout << kills << " kills at " << Name(failpoint) << "\n";
     }
@@ -53,11 +42,8 @@ class CrashTest : public testing::TestWithParam<Failpoint> {
 
   // From here on it is as after a crash.
   static bool CrashAt(Failpoint failpoint, int times) {
-    world_->assentd.Kill();
-    world_->assentd.StartTo(std::string(Name(failpoint)), times);
-    world_->load.Resume();
     ++world_->kills[failpoint];
-    return world_->assentd.AwaitCrash();
+    return world_->CrashAt(std::string(Name(failpoint)), times);
   }
 
   static World* world_;

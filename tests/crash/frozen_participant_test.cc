@@ -27,8 +27,6 @@
 namespace assent::integration {
 namespace {
 
-constexpr int kClients = 16;
-constexpr int kRejectedEvery = 8;  // orders
 constexpr std::size_t kOrdersBetween = 50;
 constexpr absl::Duration kOrderTimeout = absl::Seconds(1);
 // Every timeout of assentd, less than that of an order.

@@ -22,8 +22,6 @@
 namespace assent::integration {
 namespace {
 
-constexpr int kClients = 16;
-constexpr int kRejectedEvery = 8;  // orders
 constexpr std::size_t kOrdersBetween = 50;
 constexpr int kStartsWhileFull = 3;
 // The log takes space ahead by this, which it can still write when the disk is full.

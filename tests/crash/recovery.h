@@ -10,6 +10,10 @@
 
 namespace assent::integration {
 
+// The load under which everything happens here.
+inline constexpr int kClients = 16;
+inline constexpr int kRejectedEvery = 8;  // orders
+
 // How often each crash is played: once, or as often as ASSENT_CRASH_ROUNDS says.
 inline int Rounds() {
   const char* const rounds = std::getenv("ASSENT_CRASH_ROUNDS");

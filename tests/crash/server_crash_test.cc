@@ -19,8 +19,6 @@
 namespace assent::integration {
 namespace {
 
-constexpr int kClients = 16;
-constexpr int kRejectedEvery = 8;  // orders
 constexpr std::size_t kOrdersBetween = 50;
 constexpr int kLongestLifeMs = 300;  // then
 

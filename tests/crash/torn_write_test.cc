@@ -22,17 +22,13 @@
 #include "absl/status/status.h"
 #include "coordinator/log/log_format.h"
 #include "coordinator/log/record_file.h"
-#include "tests/crash/recovery.h"
-#include "tests/integration/assentd_process.h"
-#include "tests/integration/load.h"
+#include "tests/crash/coordinator_under_load.h"
 
 namespace assent::integration {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kClients = 16;
-constexpr int kRejectedEvery = 8;         // orders
 constexpr std::size_t kSectorSize = 512;  // the smallest unit that a disk writes as a whole
 constexpr int kLogRefuses = 3;            // docs/configuration.md, "exit codes"
 
@@ -127,11 +123,7 @@ void Tear(std::string& file, const Extent& group, OnDisk on_disk, std::mt19937& 
 }
 
 // One coordinator, and what it works on.
-struct World {
-  Stores stores;
-  Assentd assentd{PostgresParticipant("orders-db", stores.orders.conninfo()) +
-                  PostgresParticipant("stock-db", stores.stock.conninfo()) + KafkaParticipant("events")};
-  Load load{assentd.address(), stores, kClients, absl::Seconds(5), kRejectedEvery};
+struct World : CoordinatorUnderLoad {
   int power_cuts = 0;
   std::size_t sectors_torn = 0;
 };
@@ -140,19 +132,14 @@ class TornWriteTest : public testing::TestWithParam<OnDisk> {
  protected:
   static void SetUpTestSuite() { world_ = new World; }
   static void TearDownTestSuite() {
-    world_->assentd.Kill();  // whichever it is
-    world_->assentd.Start();
-    world_->load.Stop();  // what is under way gets its answer
+    world_->Stop();
     std::cout << world_->power_cuts << " power cuts, with groups of " << world_->sectors_torn << " sectors\n";
     delete std::exchange(world_, nullptr);
   }
 
   // From here on it is as after a crash at that failpoint; the newest write-ahead log.
   static fs::path CrashAt(const std::string& failpoint, int times) {
-    world_->assentd.Kill();
-    world_->assentd.StartTo(failpoint, times);
-    world_->load.Resume();
-    EXPECT_TRUE(world_->assentd.AwaitCrash());
+    EXPECT_TRUE(world_->CrashAt(failpoint, times));
     ++world_->power_cuts;
     return NewestWriteAheadLog(world_->assentd.data_dir());
   }

@@ -59,6 +59,15 @@ class OwnBrokerTest : public testing::Test {
     ASSERT_EQ(transaction.OpenFrom(topic_, 1), 0);
   }
 
+  // The vote on a branch of one record.
+  Vote PrepareARecord(ParticipantUnderTest& process, const BranchId& branch, std::int32_t partition,
+                      const std::string& value) const {
+    v1::KafkaRecord record = ARecord(topic_, value);
+    record.set_partition(partition);
+    EXPECT_TRUE(process.Execute(branch, AnOperation({record})).ok);
+    return process.Prepare(branch);
+  }
+
   std::string WithPartition(v1::KafkaToken token, std::int32_t partition) const {
     token.mutable_topics(0)->add_partitions(partition);
     return token.SerializeAsString();
@@ -113,10 +122,7 @@ TEST_P(LostMarkerTest, APartitionThatGotNoMarkerGetsItFromASecondTransactionOfTh
 TEST_P(LostMarkerTest, ABranchHasEndedWhenEachOfItsPartitionsHasItsMarker) {
   const auto process = StartProcess(options_, place_);
   const BranchId branch = process->Open();
-  v1::KafkaRecord record = ARecord(topic_, "a");
-  record.set_partition(0);
-  ASSERT_TRUE(process->Execute(branch, AnOperation({record})).ok);
-  const Vote vote = process->Prepare(branch);
+  const Vote vote = PrepareARecord(*process, branch, 0, "a");
   ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
   const v1::KafkaToken token = TokenOf(vote.token);
   PlainTransaction transaction(broker_->bootstrap_server(), token.transactional_id());
@@ -155,10 +161,7 @@ TEST_P(LostMarkerTest, WhatIsOpenAtAnEpochThatTheStateDoesNotTellOfIsLeftToAnOpe
 
   process = StartProcess(options_, place_);
   const BranchId branch = process->Open();
-  v1::KafkaRecord record = ARecord(topic_, "d");
-  record.set_partition(1);
-  ASSERT_TRUE(process->Execute(branch, AnOperation({record})).ok);
-  const Vote vote = process->Prepare(branch);
+  const Vote vote = PrepareARecord(*process, branch, 1, "d");
   EXPECT_EQ(process->Commit(branch, vote.token).kind, Finish::Kind::kDone);
   EXPECT_EQ(transaction.OpenFrom(topic_, 1), 0) << "nor can the next process, which does not use the id";
 }
@@ -171,10 +174,7 @@ TEST_F(LostAbortTest, WhatIsProducedAgainDoesNotShowWhatTheBrokerHasAborted) {
   options_.transaction_timeout = absl::Seconds(1);
   auto process = StartProcess(options_, place_);
   const BranchId branch = process->Open();
-  v1::KafkaRecord record = ARecord(topic_, "a");
-  record.set_partition(0);
-  ASSERT_TRUE(process->Execute(branch, AnOperation({record})).ok);
-  const Vote vote = process->Prepare(branch);
+  const Vote vote = PrepareARecord(*process, branch, 0, "a");
   ASSERT_EQ(vote.kind, Vote::Kind::kYes) << vote.error.message;
   v1::KafkaToken token = TokenOf(vote.token);
   PlainTransaction transaction(broker_->bootstrap_server(), token.transactional_id());
