@@ -53,13 +53,11 @@ build() {
   cmake --build "build/$1" --parallel "$cores" -- --quiet || fail "preset $1 does not build"
 }
 
-run_under_sanitizer() {
-  build "$1"
-  say "unit tests and simulation under $1"
+test_under_sanitizer() {
   # More at once than cores: some of them wait more than they work.
   ctest --test-dir "build/$1" -L '^(unit|simulation)$' --parallel "$((2 * cores))" --output-on-failure --no-tests=error >"build/$1.ctest.log" ||
     { cat "build/$1.ctest.log" && fail "tests fail under $1"; }
-  tail -n 3 "build/$1.ctest.log"
+  echo "$1: $(grep 'tests passed' "build/$1.ctest.log")"
 }
 
 # One target, over what it found in earlier runs and the committed corpus, which is only read.
@@ -73,14 +71,24 @@ fuzz_target() {
 }
 
 fuzz() {
-  build fuzz
-  ! $full || tidy fuzz tests/fuzz/*.cc
   local found=build/fuzz/found targets
   mapfile -t targets < <(basename -s .cc tests/fuzz/*_fuzz.cc)
-  say "fuzzing for $fuzz_seconds s each: ${targets[*]}"
+  echo "fuzzing for $fuzz_seconds s each: ${targets[*]}"
   export -f fuzz_target
   printf '%s\n' "${targets[@]}" | xargs -P 0 -I TARGET bash -c "fuzz_target TARGET $fuzz_seconds $found" ||
     fail "fuzzing found the above: $found/crashes has the inputs, tests/fuzz/README.md says what to do with them"
+}
+
+# Each beside the others: none of them counts seconds.
+check_without_servers() {
+  say "unit tests and simulation under asan and tsan, fuzzing"
+  local checks=()
+  test_under_sanitizer asan & checks+=($!)
+  test_under_sanitizer tsan & checks+=($!)
+  fuzz & checks+=($!)
+  local check passed=true
+  for check in "${checks[@]}"; do wait "$check" || passed=false; done
+  $passed || exit 1 # it has said why
 }
 
 # tidy BUILD FILE…: by how that build compiles them.
@@ -112,6 +120,7 @@ destroy_servers() {
 say "installing what is missing"
 deploy/install.sh
 if $only_fuzz; then
+  build fuzz
   fuzz
   exit
 fi
@@ -119,9 +128,9 @@ ASSENT_KAFKA_VERSION=previous deploy/install.sh # for the tests of transactions 
 check_form
 build release
 check_with_clang_tidy
-run_under_sanitizer asan
-run_under_sanitizer tsan
-fuzz
+for preset in asan tsan fuzz; do build "$preset"; done
+! $full || tidy fuzz tests/fuzz/*.cc
+check_without_servers
 
 selection=(-LE long)
 ! $full || selection=()

@@ -47,12 +47,12 @@ function(assent_library name)
   assent_share_precompiled_headers(${name})
 endfunction()
 
-# assent_test(NAME LABEL unit|contract|… SOURCES … DEPS … [FIXTURE servers]): a gtest program, one
-# ctest test in all. With FIXTURE servers it finds a PostgreSQL and a Kafka broker of this build folder's own in the
+# assent_test(NAME LABEL unit|contract|… SOURCES … DEPS … [FIXTURE servers] [COST SECONDS]): a gtest program, one
+# ctest test in all. Of COST, given where it takes long, it is started before what takes less. With FIXTURE servers it finds a PostgreSQL and a Kafka broker of this build folder's own in the
 # environment (ASSENT_TEST_POSTGRES, ASSENT_TEST_KAFKA, …: deploy/local.sh --help). They are shared by the tests of the
 # folder: a test chooses names that no other one has, and changes nothing that is the server's as a whole.
 function(assent_test name)
-  cmake_parse_arguments(ARG "" "LABEL;FIXTURE" "SOURCES;DEPS;ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "" "LABEL;FIXTURE;COST" "SOURCES;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:assent_options> ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   assent_share_precompiled_headers(${name})
@@ -69,6 +69,9 @@ function(assent_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${timeout})
   if(ARG_FIXTURE)
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED ${ARG_FIXTURE})
+  endif()
+  if(ARG_COST)
+    set_tests_properties(${name} PROPERTIES COST ${ARG_COST})
   endif()
 endfunction()
 
