@@ -99,8 +99,9 @@ install_kafka() {
   [[ ! -d "$libs" ]] || return 0
   say "fetching Kafka $version from Maven Central"
   downloaded="$(mktemp -d "$root/.local/kafka/fetching.XXXXXX")"
+  # Maven resets the colours of a terminal, also where it uses none and where there is none.
   if ! mvn -q -B -ntp -Dstyle.color=never -f "$root/deploy/kafka/pom.xml" -Dkafka.version="$version" \
-    -DoutputDirectory="$downloaded" dependency:copy-dependencies 8>&-; then
+    -DoutputDirectory="$downloaded" dependency:copy-dependencies 8>&- 2>&1 | sed $'s/\e\\[0m//g'; then
     rm -rf "$downloaded"
     fail "Maven could not fetch Kafka $version; its own message is above"
   fi

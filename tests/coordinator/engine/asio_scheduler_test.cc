@@ -13,11 +13,12 @@ TEST(AsioSchedulerTest, TimersRunInOrderOfTheirTimesAndCancelledOnesDoNot) {
   boost::asio::io_context loop;
   AsioScheduler scheduler(loop);
   std::vector<int> ran;
-  scheduler.After(absl::Milliseconds(20), [&] { ran.push_back(2); });
-  const auto cancelled = scheduler.After(absl::Milliseconds(10), [&] { ran.push_back(99); });
+  // Far enough apart for a machine that is busy between two of these lines.
+  scheduler.After(absl::Milliseconds(500), [&] { ran.push_back(2); });
+  const auto cancelled = scheduler.After(absl::Milliseconds(100), [&] { ran.push_back(99); });
   scheduler.After(absl::Milliseconds(5), [&] {
     ran.push_back(1);
-    scheduler.After(absl::Milliseconds(30), [&] { ran.push_back(3); });
+    scheduler.After(absl::Milliseconds(1000), [&] { ran.push_back(3); });
   });
   scheduler.Cancel(cancelled);
   scheduler.Cancel(12345);
