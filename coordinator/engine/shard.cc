@@ -120,6 +120,7 @@ void Shard::FinishDecision(const v1::DecisionRecord& record) {
   transaction->deadline = absl::InfiniteFuture();
   transaction->in_log = true;
   transaction->decided_at = absl::FromUnixMicros(record.decided_at_us());
+  transaction->branches.reserve(static_cast<std::size_t>(record.branches_size()));
   absl::InlinedVector<protocol::BranchKind, 2> kinds;
   for (const v1::BranchRecord& branch : record.branches()) {
     Participant* const participant = FindParticipant(branch.participant());
@@ -430,7 +431,7 @@ void Shard::TakeOver(const std::string& name) {
   if (!take_overs_.Add(participant)) return;
   participant->TakeOver();
   for (const TransactionPtr& transaction : AllRunning()) runner_.FinishAt(transaction, participant);
-  sweep_->SweepOne(participant);
+  sweep_->SweepSoon(participant);
 }
 
 void Shard::NoteSilence(const std::string& name, const std::string& why) {

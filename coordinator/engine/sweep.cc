@@ -50,6 +50,10 @@ void Sweep::SweepAll() {
   next_delay_ = std::min(next_delay_ * 2, shard_.options_.sweep_interval);
 }
 
+void Sweep::SweepSoon(Participant* participant) {
+  shard_.scheduler_.After(kFirstDelay, [this, participant] { SweepOne(participant); });
+}
+
 void Sweep::SweepOne(Participant* participant) {
   const bool has_taken_over = shard_.take_overs_.Has(participant);
   if (!has_taken_over && shard_.place_.index != 0) return;  // the first shard checks for all

@@ -34,6 +34,9 @@ class Sweep {
   // the first shard for all, what it holds; nothing is ended there.
   void SweepOne(Participant* participant);
 
+  // The same in a moment: after a take-over, when what earlier processes decided is being finished already.
+  void SweepSoon(Participant* participant);
+
   // Sweeps every participant now. How many there are.
   int RunNow();
 
