@@ -45,8 +45,8 @@ void PrintNotes(std::ostream& out, const v1::ParticipantDescription& participant
     out << Printable(absl::StrCat("! ", participant.name(), ": ", finding.what(), ". Fix: ", finding.fix())) << "\n";
   }
   for (const std::string& id : participant.left_alone()) {
-    out << Printable(absl::StrCat("! ", participant.name(), ": ", id,
-                                  " is of another decision log, or its outcome is forgotten: it is left alone"))
+    out << Printable(absl::StrCat("! ", participant.name(), ": ", id, " is left alone: it is ",
+                                  WhyLeftAlone(participant.kind())))
         << "\n";
   }
 }

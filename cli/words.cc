@@ -147,6 +147,15 @@ std::string NextOf(const v1::TransactionDescription& transaction, const v1::Bran
   return "";
 }
 
+std::string WhyLeftAlone(std::string_view kind) {
+  // A broker holds no branches that anybody could list, but transactional ids.
+  if (kind == "broker") {
+    return "of another decision log, and while a transaction is open under it, it hides the records behind it; Kafka's "
+           "own kafka-transactions.sh ends it, and can only abort";
+  }
+  return "of another decision log, or its outcome is forgotten; assent resolve --force ends it";
+}
+
 bool IsForced(const v1::AuditEntry& entry) { return entry.forced() != v1::OUTCOME_UNSPECIFIED; }
 
 bool IsHeuristic(const v1::AuditEntry& entry) { return !IsForced(entry) || entry.done(); }

@@ -31,6 +31,10 @@ std::string TimeAndAge(const google::protobuf::Timestamp& proto, absl::Time now)
 // What will happen to a branch, or what it takes.
 std::string NextOf(const v1::TransactionDescription& transaction, const v1::BranchDescription& branch, absl::Time now);
 
+// Why a participant of this kind ("database", "broker") holds something that is left alone, and what ends it: goes on
+// from "it is".
+std::string WhyLeftAlone(std::string_view kind);
+
 // Of the audit trail: a step that an operator forced; and a branch that ended other than decided, by force or not.
 bool IsForced(const v1::AuditEntry& entry);
 bool IsHeuristic(const v1::AuditEntry& entry);

@@ -77,6 +77,8 @@ struct OwnWork {
   // Ids of things other than branches that carry this coordinator's name and another incarnation, such as transactional
   // ids: another decision log works, or worked, here under this name.
   std::vector<std::string> foreign;
+  // Those of them under which work is open: this coordinator never ends it, and an operator has to.
+  std::vector<std::string> foreign_open;
   // Things other than branches, of this coordinator, under which work is open that no decision needs and nobody here
   // has begun: TakeOver() ends it.
   std::vector<std::string> left_open;

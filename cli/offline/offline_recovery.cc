@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "base/clock.h"
 #include "cli/offline/recovered_participant.h"
+#include "cli/words.h"
 #include "coordinator/log/read_only_log.h"
 #include "coordinator/protocol/transition.h"
 
@@ -111,7 +112,7 @@ void AddOtherSteps(const v1::ParticipantDescription& participant, const Recovery
     step.set_participant(participant.name());
     step.set_token(id);
     step.set_action("none");
-    step.set_why("it is of another decision log, or what was decided about it is forgotten: assent resolve --force");
+    step.set_why(absl::StrCat("it is ", WhyLeftAlone(participant.kind())));
   }
 }
 

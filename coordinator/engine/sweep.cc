@@ -84,7 +84,7 @@ void Sweep::NoteAnswer(const Participant* participant, const absl::Status& answe
 void Sweep::CheckFirst(Participant* participant, const OwnWork& work) {
   if (shard_.take_overs_.Has(participant)) return;
   const std::vector<std::string> foreign = shard_.ForeignBeforeTakeOver(*participant, work);
-  LeaveAlone(participant, foreign);
+  LeaveAlone(participant, work, foreign);
   shard_.first_answer_(std::string(participant->name()), Shard::FirstLook{work.identity, foreign});
 }
 
@@ -95,7 +95,7 @@ void Sweep::Judge(Participant* participant, const OwnWork& work) {
   // Whose log is the right one is not for us to say: end nothing here.
   const std::vector<std::string> foreign = ForeignWork(work, start, name, shard_.options_.adopt, given_out);
   shard_.NoteForeign(name, foreign);
-  LeaveAlone(participant, foreign);
+  LeaveAlone(participant, work, foreign);
   if (!foreign.empty()) return;
   absl::flat_hash_set<std::string> seen_now;
   for (const InDoubtBranch& found : work.branches) {
@@ -119,8 +119,10 @@ void Sweep::LeaveAlone(const Participant* participant, const std::string& id) {
   if (left.size() < kMostLeftAlone) left.insert(id);
 }
 
-void Sweep::LeaveAlone(const Participant* participant, const std::vector<std::string>& foreign) {
+void Sweep::LeaveAlone(const Participant* participant, const OwnWork& work, const std::vector<std::string>& foreign) {
   left_alone_[participant].clear();
+  // What is open comes first, and also where it was adopted: it holds others up until somebody ends it.
+  for (const std::string& id : work.foreign_open) LeaveAlone(participant, id);
   for (const std::string& id : foreign) LeaveAlone(participant, id);
 }
 

@@ -53,7 +53,7 @@ class Sweep {
   void Judge(Participant* participant, const OwnWork& work);
   void End(Participant* participant, const InDoubtBranch& found, bool was_seen);
   void LeaveAlone(const Participant* participant, const std::string& id);
-  void LeaveAlone(const Participant* participant, const std::vector<std::string>& foreign);
+  void LeaveAlone(const Participant* participant, const OwnWork& work, const std::vector<std::string>& foreign);
 
   Shard& shard_;
   absl::Duration next_delay_;

@@ -386,6 +386,8 @@ void TransactionalIds::ListOwn(absl::AnyInvocable<void(absl::StatusOr<OwnWork>)>
       const auto id = ParseTransactionalId(transaction.transactional_id);
       if (!id || id->coordinator.name != context_.coordinator.name) continue;
       if (id->coordinator != context_.coordinator) {
+        const bool is_open = transaction.state == "Ongoing" || transaction.state.starts_with("Prepare");
+        if (is_open) work.foreign_open.push_back(transaction.transactional_id);
         work.foreign.push_back(std::move(transaction.transactional_id));
       } else if (transaction.state == "Ongoing" && !pool_.IsKnown(id->number)) {
         work.left_open.push_back(std::move(transaction.transactional_id));

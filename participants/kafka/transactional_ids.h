@@ -59,8 +59,8 @@ class TransactionalIds {
   // The transaction that held a pinned id has ended: the id may be used here from now on.
   void Unpin(std::uint32_t number);
 
-  // Ids that carry this coordinator's name, found on all brokers: those of another incarnation, and those of its own
-  // under which an earlier process has left a transaction open that nobody needs.
+  // Ids that carry this coordinator's name, found on all brokers: those of another incarnation, with or without an open
+  // transaction, and those of its own under which an earlier process has left one open that nobody needs.
   void ListOwn(absl::AnyInvocable<void(absl::StatusOr<OwnWork>)> done);
 
   std::string IdOf(std::uint32_t number) const;

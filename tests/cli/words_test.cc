@@ -62,6 +62,11 @@ TEST(WordsTest, UndecidedWorkTellsItsDeadline) {
   EXPECT_THAT(NextOf(transaction, branch, kNow + absl::Seconds(13)), HasSubstr("has passed"));
 }
 
+TEST(WordsTest, WhatEndsWhatIsLeftAloneDependsOnWhereItIs) {
+  EXPECT_THAT(WhyLeftAlone("database"), HasSubstr("assent resolve --force"));
+  EXPECT_THAT(WhyLeftAlone("broker"), HasSubstr("kafka-transactions.sh ends it, and can only abort"));
+}
+
 TEST(WordsTest, TheBranchThatHasWaitedLongestIsTheOneToLookAt) {
   v1::TransactionDescription transaction;
   EXPECT_EQ(LongestWaiting(transaction), nullptr);

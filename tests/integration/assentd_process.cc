@@ -59,7 +59,7 @@ Assentd::~Assentd() {
 }
 
 // `failpoint` as ASSENT_FAILPOINT takes it; empty: the ordinary program.
-void Assentd::Launch(const std::string& failpoint) {
+void Assentd::Launch(const std::string& failpoint, const std::string& flag) {
   std::filesystem::remove(address_file());
   const std::string config = config_file();
   const std::string log = (folder_ / "log").string();
@@ -73,7 +73,7 @@ void Assentd::Launch(const std::string& failpoint) {
   const char* const program = failpoint.empty() ? ASSENTD_PATH : ASSENTD_CRASH_PATH;
   if (!failpoint.empty()) setenv("ASSENT_FAILPOINT", failpoint.c_str(), 1);
   execl(program, program, "--config", config.c_str(), "--listen", address_.c_str(), "--address-file", file.c_str(),
-        nullptr);
+        flag.empty() ? nullptr : flag.c_str(), nullptr);
   _exit(127);
 }
 
@@ -97,8 +97,8 @@ bool Assentd::HasEnded() const {
   return waitid(P_PID, pid_, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
 }
 
-bool Assentd::Start() {
-  Launch();
+bool Assentd::Start(const std::string& flag) {
+  Launch("", flag);
   if (!AwaitServing()) {
     ADD_FAILURE() << ASSENTD_PATH << " ended with " << Wait() << " instead of serving";
     return false;

@@ -35,8 +35,8 @@ class Assentd {
   Assentd(const Assentd&) = delete;
   Assentd& operator=(const Assentd&) = delete;
 
-  // Returns when it serves; false, with a failure of the test, if it ends instead.
-  bool Start();
+  // Returns when it serves; false, with a failure of the test, if it ends instead. `flag` is one of its command line.
+  bool Start(const std::string& flag = "");
   // As Start(), but of assentd_crash, which ends like a crash the `times`th time that it comes to a failpoint: perhaps
   // before it serves.
   void StartTo(const std::string& failpoint, int times);
@@ -63,7 +63,7 @@ class Assentd {
   int Threads() const;
 
  private:
-  void Launch(const std::string& failpoint = "");
+  void Launch(const std::string& failpoint = "", const std::string& flag = "");
   bool AwaitServing();
   bool HasEnded() const;  // and waits to be waited for
   int Wait();

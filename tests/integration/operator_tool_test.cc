@@ -6,6 +6,7 @@
 #include <libpq-fe.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <thread>
@@ -300,6 +301,37 @@ TEST_F(OfflineRecoveryTest, ItIsRepeatedUntilItIsDoneHoweverItEnded) {
   for (const int milliseconds : {40, 120, 200, 300}) Recover({"--apply"}, std::chrono::milliseconds(milliseconds));
   EXPECT_EQ(Recover({"--apply"}).exit_code, 0);
   ExpectOnlyTheDecidedOrder();
+}
+
+// Nobody knows any more what was decided. What is open in Kafka stands under a transactional id of the old log.
+TEST_F(OfflineRecoveryTest, AfterALostFolderWhatIsOpenInKafkaIsNamedUntilKafkasOwnToolEndsIt) {
+  DieInDoubt();
+  std::filesystem::remove_all(assentd_->data_dir());
+  ASSERT_TRUE(assentd_->Start("--adopt"));
+  ASSERT_TRUE(Await(
+      [&] { return Participant("events").left_alone_size() == 1 && Participant("orders-db").left_alone_size() == 1; }));
+  const std::string id = Participant("events").left_alone(0);
+  EXPECT_THAT(id, HasSubstr(assentd_->coordinator()));
+  const std::string shown = Assent({"participants"}).out;
+  EXPECT_THAT(shown, ContainsRegex(absl::StrCat("! events: ", id, " is left alone: .*kafka-transactions.sh ends it")));
+  EXPECT_THAT(shown, ContainsRegex("! orders-db: assent-.* is left alone: .*assent resolve --force"));
+
+  v1::SubmitRequest order = AnOrder(3);
+  order.set_wait(v1::COMPLETED);
+  EXPECT_TRUE(Caller(assentd_->NewChannel()).Submit(order).ok());
+  EXPECT_EQ(topic_.ReadCommitted().size(), 1u) << "it is hidden by what is open";
+  EXPECT_EQ(assentd_->Stop(), 0);
+  const Ran planned = Recover({"--adopt"});
+  EXPECT_EQ(planned.exit_code, kFound) << planned.err;
+  EXPECT_THAT(planned.out, ContainsRegex(absl::StrCat("events +none .*kafka-transactions.sh .*", id)));
+  EXPECT_FALSE(topic_.IsStable());
+
+  EndTransactionsOf(id);
+  EXPECT_TRUE(Await([&] { return topic_.IsStable(); }));
+  EXPECT_EQ(topic_.ReadCommitted().size(), 2u) << "the decided order of the old log, and that of the new one";
+  ASSERT_TRUE(assentd_->Start("--adopt"));
+  EXPECT_TRUE(Await([&] { return Participant("events").in_doubt() == 0; }));
+  EXPECT_EQ(Participant("events").left_alone_size(), 0);
 }
 
 TEST_F(OfflineRecoveryTest, AConfigurationOrAFolderThatIsNotThereIsNamed) {

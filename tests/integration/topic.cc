@@ -13,7 +13,8 @@ constexpr int kPatienceMs = 20'000;
 
 using Client = std::unique_ptr<rd_kafka_t, decltype(&rd_kafka_destroy)>;
 
-Client MakeClient(const std::string& server, rd_kafka_type_t type, const std::string& isolation) {
+Client MakeClient(const std::string& server, rd_kafka_type_t type, const std::string& isolation,
+                  const std::string& transactional_id = "") {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   std::array<char, 512> error{};
   const auto set = [&](const char* key, const std::string& value) {
@@ -22,6 +23,7 @@ Client MakeClient(const std::string& server, rd_kafka_type_t type, const std::st
     }
   };
   set("bootstrap.servers", server);
+  if (!transactional_id.empty()) set("transactional.id", transactional_id);
   if (type == RD_KAFKA_CONSUMER) {
     set("isolation.level", isolation);
     set("group.id", UniqueName("reader"));
@@ -130,6 +132,14 @@ bool ScratchTopic::IsStable() const {
     if (EndOffset(committed.get(), name_, partition) != EndOffset(uncommitted.get(), name_, partition)) return false;
   }
   return true;
+}
+
+void EndTransactionsOf(const std::string& transactional_id) {
+  const Client client = MakeClient(KafkaServer(), RD_KAFKA_PRODUCER, "", transactional_id);
+  rd_kafka_error_t* error = rd_kafka_init_transactions(client.get(), kPatienceMs);
+  if (error == nullptr) return;
+  ADD_FAILURE() << transactional_id << ": " << rd_kafka_error_string(error);
+  rd_kafka_error_destroy(error);
 }
 
 bool TopicExists(const std::string& name) {

@@ -40,6 +40,9 @@ class ScratchTopic {
   const int partitions_;
 };
 
+// Aborts what is open under a transactional id, as a producer does that begins to use it, and Kafka's own tool.
+void EndTransactionsOf(const std::string& transactional_id);
+
 // True if the broker knows a topic of that name. Asking does not create it.
 bool TopicExists(const std::string& name);
 

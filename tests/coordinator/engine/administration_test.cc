@@ -126,6 +126,34 @@ TEST_F(AdministrationTest, WorkThatIsNotOursToJudgeIsNamed) {
   EXPECT_TRUE(t.shard->DescribeParticipants()[0].left_alone().empty()) << "somebody has ended it";
 }
 
+// Nobody fences the transactional ids of a log that was lost: what is open under them stays open.
+TEST_F(AdministrationTest, WhatAnAdoptedLogHasLeftOpenIsNamedUntilSomebodyEndsIt) {
+  events_store.foreign = {"assent-orders-0000000000000001-0", "assent-orders-0000000000000001-1"};
+  events_store.foreign_open = {"assent-orders-0000000000000001-1"};
+  EngineOptions options;
+  options.adopt = true;
+  CoordinatorUnderTest t(db_store, events_store, {kCoordinator, 1, 0, {}}, options);
+  t.Start();
+  EXPECT_THAT(t.shard->DescribeParticipants()[1].left_alone(), ElementsAre("assent-orders-0000000000000001-1"));
+  EXPECT_TRUE(t.shard->DescribeParticipants()[1].takes_branches());
+  events_store.foreign_open.clear();
+  t.scheduler.Advance(absl::Minutes(1));
+  EXPECT_TRUE(t.shard->DescribeParticipants()[1].left_alone().empty());
+}
+
+TEST_F(AdministrationTest, WhatIsOpenIsAmongTheFirstHundredThatAreNamed) {
+  for (int i = 0; i < 300; ++i) events_store.foreign.push_back("assent-orders-0000000000000001-" + std::to_string(i));
+  events_store.foreign_open = {events_store.foreign.back()};
+  CoordinatorUnderTest t(db_store, events_store);
+  t.events->is_away = true;  // else it would not have started
+  t.Start();
+  t.events->is_away = false;
+  t.events->available();
+  const v1::ParticipantDescription described = t.shard->DescribeParticipants()[1];
+  EXPECT_EQ(described.left_alone_size(), 100);
+  EXPECT_THAT(described.left_alone(), testing::Contains("assent-orders-0000000000000001-299"));
+}
+
 TEST_F(AdministrationTest, WorkWhoseOutcomeIsForgottenIsNamed) {
   const BranchId old{{kCoordinator, 1, 0, 5}, "db"};
   db_store.prepared[old.ToGid()] = old;

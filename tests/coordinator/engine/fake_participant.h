@@ -15,6 +15,7 @@ struct FakeStore {
   std::map<std::string, BranchId> prepared;
   std::map<std::string, int> committed;  // how often
   std::vector<std::string> foreign;
+  std::vector<std::string> foreign_open;
   std::string identity;
 };
 
@@ -77,6 +78,7 @@ class FakeParticipant final : public Participant {
     for (const auto& [gid, branch] : store_.prepared)
       work.branches.push_back({branch, "found " + gid, absl::UnixEpoch()});
     work.foreign = store_.foreign;
+    work.foreign_open = store_.foreign_open;
     work.identity = store_.identity;
     if (!hold_lists) return done(std::move(work));
     held.push_back([work = std::move(work), done = std::move(done)]() mutable { done(std::move(work)); });

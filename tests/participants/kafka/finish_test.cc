@@ -253,6 +253,21 @@ TEST_F(FinishTest, EveryIdLeftBehindIsFencedAndNoneOfOthers) {
   EXPECT_THAT(work->foreign, ElementsAre(foreign));
 }
 
+TEST_F(FinishTest, ForeignIdsUnderWhichATransactionIsOpenAreToldApart) {
+  const ParticipantUnderTest::Place place;
+  Make(place);
+  const CoordinatorId other{.name = place.coordinator.name, .incarnation = 1};
+  const auto id = [&](std::uint32_t number) { return TransactionalId{other, number}.ToString(); };
+  broker_->listed = {id(0), id(1), id(2), id(3), id(4)};
+  broker_->listed_states = {{id(0), "Ongoing"}, {id(1), "Empty"}, {id(2), "PrepareCommit"}, {id(3), "PrepareAbort"}};
+  participant_->Start();
+  Settle();
+  const auto work = participant_->ListOwn();
+  ASSERT_TRUE(work.ok()) << work.status();
+  EXPECT_THAT(work->foreign, ElementsAre(id(0), id(1), id(2), id(3), id(4)));
+  EXPECT_THAT(work->foreign_open, ElementsAre(id(0), id(2), id(3)));
+}
+
 TEST_F(FinishTest, AShardFencesItsOwnNumbersOnly) {
   ParticipantUnderTest::Place place;
   place.shard = 1;
