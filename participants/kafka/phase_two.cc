@@ -30,7 +30,8 @@ void PhaseTwo::EndByToken(const BranchPtr& branch, const std::string& token, boo
           if (branch) ended_(*branch);
           return done(std::move(ended.finish));
         }
-        transaction.epoch = ended.epoch;
+        transaction.producer_id = ended.session.producer_id;
+        transaction.epoch = ended.session.epoch;
         CheckMarkers(branch, std::move(transaction), std::move(ended.finish), std::move(done));
       });
 }

@@ -37,7 +37,7 @@ TransactionEnd::TransactionEnd(Cluster& cluster, LostMarkers& markers, Repairs& 
       commit_(commit),
       until_(cluster.clock().Monotonic() + cluster.options().finish_timeout),
       backoff_(cluster.options().first_backoff),
-      ended_epoch_(token_.epoch()),
+      ended_{.number = number, .producer_id = token_.producer_id(), .epoch = static_cast<std::int16_t>(token_.epoch())},
       done_(std::move(done)) {}
 
 void TransactionEnd::EndTxn() {
@@ -95,10 +95,11 @@ void TransactionEnd::JudgeState(const std::string& why, const wire::DescribeTran
   if (state == "Ongoing" && !IsAboveToken(found)) return EndTxnAgain(told);
   if (commit_) {
     if (is_committed) {
-      // An earlier process may have repaired it, under an epoch of its own.
+      // An earlier process may have repaired it, under an epoch and perhaps a producer id of its own. Transactions V2
+      // begin a new epoch with each end, and behind the last one a new producer id, which nothing has ended under then.
       const bool is_v2 = cluster_.transactions() == v1::KAFKA_TRANSACTION_V2;
-      if (found.producer_id == token_.producer_id() && IsAboveToken(found))
-        ended_epoch_ = found.epoch - (is_v2 ? 1 : 0);
+      const auto epoch = static_cast<std::int16_t>(found.epoch - (is_v2 ? 1 : 0));
+      if (IsAboveToken(found) && epoch >= 0) ended_ = {number_, found.producer_id, epoch};
       return Finished(Finish::Kind::kDone);
     }
     if (state == "CompleteAbort" || (state == "Ongoing" && IsOwnRepair(found))) return Repair(told, found);
@@ -209,14 +210,14 @@ void TransactionEnd::CommitRepaired(const v1::KafkaToken& again) {
                                        "\", which repeats a transaction that Kafka had aborted"))
                   .message);
         }
-        self->ended_epoch_ = again.epoch();
+        self->ended_ = {self->number_, again.producer_id(), static_cast<std::int16_t>(again.epoch())};
         self->Finished(Finish::Kind::kDone, "", /*repaired=*/true);
       });
 }
 
 void TransactionEnd::Finished(Finish::Kind kind, std::string message, bool repaired) {
   done_({.finish = {.kind = kind, .message = std::move(message), .repaired = repaired},
-         .epoch = ended_epoch_,
+         .session = ended_,
          .next = next_});
 }
 

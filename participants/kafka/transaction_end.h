@@ -20,7 +20,7 @@ namespace assent::kafka {
 // How one attempt to end a transaction went.
 struct Ended {
   Finish finish;
-  std::int32_t epoch = -1;  // of its records: the token's, or that of a repair
+  ProducerSession session;  // that its records were produced in: the token's, or that of a repair
   // Where the broker said with which producer id and epoch the next transaction of the id runs.
   std::optional<ProducerSession> next;
 };
@@ -84,7 +84,7 @@ class TransactionEnd : public std::enable_shared_from_this<TransactionEnd> {
   const bool commit_;
   const absl::Duration until_;  // on the monotonic clock
   absl::Duration backoff_;
-  std::int32_t ended_epoch_;
+  ProducerSession ended_;
   std::optional<ProducerSession> next_;
   Done done_;
 };

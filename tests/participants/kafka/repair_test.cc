@@ -162,6 +162,64 @@ TEST_F(RepairTest, BehindTheLastEpochItRunsUnderTheNewProducerId) {
   }
 }
 
+TEST_F(RepairTest, BehindTheLastEpochTheMarkersOfTheRepairAreAwaitedUnderTheNewProducerId) {
+  Begin();
+  Vote vote;
+  const BranchId branch = Aborted(vote);
+  broker_->producer_id += 1;
+  broker_->described_epoch = 0;
+  broker_->Next(ApiKey::kEndTxn, [this](const auto& request) {  // of the repair
+    broker_->open_transactions[{"t", 1}] = {.epoch = 0, .from_offset = 5};
+    broker_->described_state = "PrepareCommit";
+    broker_->described_epoch = 1;
+    return broker_->Succeed(request);
+  });
+  const Finish early = participant_->Commit(branch, vote.token);
+  EXPECT_EQ(early.kind, Finish::Kind::kRetry);
+  EXPECT_THAT(early.message, HasSubstr("not every partition has its marker"));
+  broker_->open_transactions.clear();
+  const Finish finish = participant_->Commit(branch, vote.token);
+  EXPECT_EQ(finish.kind, Finish::Kind::kDone) << finish.message;
+  EXPECT_TRUE(finish.repaired);
+}
+
+TEST_F(RepairTest, AMarkerThatAnEarlierProcessRepairBehindTheLastEpochLacksIsWritten) {
+  Begin();
+  Vote vote;
+  const BranchId branch = Aborted(vote, "CompleteCommit");
+  broker_->producer_id += 1;
+  broker_->described_epoch = 1;
+  broker_->open_transactions[{"t", 1}] = {.epoch = 0, .from_offset = 5};
+  broker_->Always(ApiKey::kEndTxn, [this](const auto& request) {
+    const bool writes_again = request.version < 5;
+    if (writes_again) broker_->open_transactions.clear();
+    return broker_->Succeed(request, writes_again ? 0 : 48);
+  });
+  EXPECT_TRUE(
+      participant_->RunUntil([&] { return participant_->Commit(branch, vote.token).kind == Finish::Kind::kDone; }));
+  const auto added = broker_->Requests(ApiKey::kAddPartitionsToTxn);
+  ASSERT_EQ(added.size(), 1u);
+  EXPECT_EQ(ReadAddPartitions(added[0]).producer_id, TokenOf(vote.token).producer_id() + 1);
+}
+
+// The end of a transaction at its last epoch begins the new producer id itself.
+TEST_F(RepairTest, WhatWasCommittedAtItsLastEpochIsLookedForUnderItsOwnProducerId) {
+  Begin();
+  Vote vote;
+  const BranchId branch = Aborted(vote, "CompleteCommit");
+  broker_->open_transactions[{"t", 1}] = {.epoch = TokenOf(vote.token).epoch(), .from_offset = 5};
+  broker_->Always(ApiKey::kDescribeTransactions, [this](const auto& request) {
+    broker_->producer_id += 1;
+    broker_->described_epoch = 0;
+    const auto answer = broker_->Succeed(request);
+    broker_->producer_id -= 1;
+    return answer;
+  });
+  broker_->Always(ApiKey::kEndTxn, broker_->Answering(ApiKey::kEndTxn, 48));
+  EXPECT_EQ(participant_->Commit(branch, vote.token).kind, Finish::Kind::kDone);
+  EXPECT_EQ(broker_->Count(ApiKey::kDescribeTransactions), 2u) << "it was found open there, and asked about";
+}
+
 TEST_F(RepairTest, WhatTheLogHoldsCountsAsBufferedUntilTheBranchHasEnded) {
   options_.max_buffered_bytes = 3000;
   Begin();
