@@ -40,6 +40,12 @@ std::string PreparedOf(const v1::ParticipantDescription& participant) {
   return absl::StrCat(participant.prepared(), " of ", participant.prepared_limit());
 }
 
+std::string HiddenOf(const v1::ParticipantDescription& participant) {
+  if (!participant.has_hidden()) return participant.hidden_is_partial() ? "?" : "-";
+  return absl::StrCat(participant.hidden(), " in ", participant.hidden_in(),
+                      participant.hidden_is_partial() ? ", or more elsewhere" : "");
+}
+
 void PrintNotes(std::ostream& out, const v1::ParticipantDescription& participant) {
   for (const v1::Finding& finding : participant.findings()) {
     out << Printable(absl::StrCat("! ", participant.name(), ": ", finding.what(), ". Fix: ", finding.fix())) << "\n";
@@ -63,12 +69,13 @@ void PrintTransactions(const Tool& tool, const v1::ListTransactionsResponse& lis
 }
 
 void PrintParticipants(const Tool& tool, const v1::ListParticipantsResponse& listed, absl::Time now) {
-  Table table({"PARTICIPANT", "KIND", "HEALTH", "OPEN", "IN DOUBT", "OLDEST", "PREPARED", "DETAILS"});
+  Table table({"PARTICIPANT", "KIND", "HEALTH", "OPEN", "IN DOUBT", "OLDEST", "HIDDEN", "PREPARED", "DETAILS"});
   for (const v1::ParticipantDescription& participant : listed.participants()) {
     const std::string oldest =
         participant.has_oldest_in_doubt() ? AgeText(now - ToTime(participant.oldest_in_doubt())) : "-";
     table.AddRow({participant.name(), participant.kind(), HealthOf(participant), absl::StrCat(participant.open()),
-                  absl::StrCat(participant.in_doubt()), oldest, PreparedOf(participant), participant.health()});
+                  absl::StrCat(participant.in_doubt()), oldest, HiddenOf(participant), PreparedOf(participant),
+                  participant.health()});
   }
   table.Print(tool.out, tool.width);
   for (const v1::ParticipantDescription& participant : listed.participants()) PrintNotes(tool.out, participant);

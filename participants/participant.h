@@ -98,6 +98,13 @@ struct Inspection {
   std::vector<v1::Finding> findings;  // about its settings; their subject is left to the caller
 };
 
+// What branches in doubt keep from readers who want committed work alone, in the one place where that is most.
+struct Hidden {
+  std::int64_t records = -1;  // -1: there is no such branch, or nobody could tell
+  std::string place;          // "orders[1]"
+  bool is_partial = false;    // in some places nobody could tell in time: it may be more
+};
+
 // Bytes that nobody here can read, in hexadecimal: the first of them.
 inline std::string DescribeUnknownToken(const std::string& token) {
   constexpr std::size_t kMostBytes = 64;
@@ -123,6 +130,7 @@ class Participant {
   using FinishDone = absl::AnyInvocable<void(Finish)>;
   using ListDone = absl::AnyInvocable<void(absl::StatusOr<OwnWork>)>;
   using InspectDone = absl::AnyInvocable<void(absl::StatusOr<Inspection>)>;
+  using HiddenDone = absl::AnyInvocable<void(Hidden)>;
 
   virtual ~Participant() = default;
 
@@ -170,6 +178,10 @@ class Participant {
 
   // Looks at the participant's settings and its room, for operators; changes nothing.
   virtual void Inspect(InspectDone done) { done(Inspection()); }
+
+  // Looks at what the branches in doubt of this instance hide, for operators; changes nothing. For those that hide work
+  // of others behind theirs.
+  virtual void MeasureHidden(HiddenDone done) { done(Hidden()); }
 
   // A token of this participant's in words. It shows no data of the branch's.
   virtual std::string DescribeToken(const std::string& token) const { return DescribeUnknownToken(token); }

@@ -50,6 +50,7 @@ class RecoveredParticipant final : public Participant {
 
   ParticipantHealth health() const override { return inner_->health(); }
   void Inspect(InspectDone done) override { inner_->Inspect(std::move(done)); }
+  void MeasureHidden(HiddenDone done) override { inner_->MeasureHidden(std::move(done)); }
   std::string DescribeToken(const std::string& token) const override { return inner_->DescribeToken(token); }
 
  private:

@@ -210,4 +210,10 @@ void Shard::InspectParticipants(std::function<void(std::size_t, absl::StatusOr<I
   }
 }
 
+void Shard::MeasureHidden(std::function<void(std::size_t, Hidden)> done) {
+  for (std::size_t i = 0; i < participants_.size(); ++i) {
+    participants_[i]->MeasureHidden([done, i](Hidden hidden) { done(i, std::move(hidden)); });
+  }
+}
+
 }  // namespace assent

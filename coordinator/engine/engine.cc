@@ -289,10 +289,19 @@ void AddInspection(const Inspection& inspection, v1::ParticipantDescription& des
   }
 }
 
+// Each shard tells of its own branches: in the end stands what the worst of them hides.
+void AddHidden(const Hidden& hidden, v1::ParticipantDescription& whole) {
+  if (hidden.is_partial) whole.set_hidden_is_partial(true);
+  const bool is_more = hidden.records >= 0 && (!whole.has_hidden() || hidden.records > whole.hidden());
+  if (!is_more) return;
+  whole.set_hidden(hidden.records);
+  whole.set_hidden_in(hidden.place);
+}
+
 void ShardedEngine::ListParticipants(v1::ListParticipantsRequest, Reply<v1::ListParticipantsResponse> reply) {
   const std::size_t participants = shards_.front()->shard->participant_count();
   auto gathering = std::make_shared<ParticipantsGathering>();
-  gathering->outstanding = shards_.size() + participants;
+  gathering->outstanding = shards_.size() * (1 + participants) + participants;
   for (std::size_t i = 0; i < participants; ++i) gathering->response.add_participants()->set_takes_branches(true);
   auto answer = std::make_shared<Answer<v1::ListParticipantsResponse>>(std::move(reply));
   // Called with the mutex held.
@@ -311,6 +320,13 @@ void ShardedEngine::ListParticipants(v1::ListParticipantsRequest, Reply<v1::List
         AddView(views[i], is_first, whole);
       }
       spoke();
+    });
+    thread->scheduler->Post([shard = thread->shard.get(), gathering, spoke] {
+      shard->MeasureHidden([gathering, spoke](std::size_t index, const Hidden& hidden) {
+        const std::lock_guard lock(gathering->mutex);
+        AddHidden(hidden, *gathering->response.mutable_participants(static_cast<int>(index)));
+        spoke();
+      });
     });
   }
   ShardThread& first = *shards_.front();

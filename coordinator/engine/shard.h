@@ -94,6 +94,8 @@ class Shard {
   std::vector<v1::ParticipantDescription> DescribeParticipants() const;
   // Asks each of them; `done` runs once for each, with its place in that order.
   void InspectParticipants(std::function<void(std::size_t index, absl::StatusOr<Inspection> inspection)> done);
+  // The same, of what this shard's branches hide.
+  void MeasureHidden(std::function<void(std::size_t index, Hidden hidden)> done);
   // Records of the audit trail in the API's words.
   std::vector<v1::AuditEntry> DescribeAudit(const std::vector<v1::HeuristicRecord>& records) const;
 

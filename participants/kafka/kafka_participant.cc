@@ -9,6 +9,7 @@
 #include "participants/kafka/branch.h"
 #include "participants/kafka/cluster.h"
 #include "participants/kafka/error_codes.h"
+#include "participants/kafka/hidden_records.h"
 #include "participants/kafka/inspection.h"
 #include "participants/kafka/lost_markers.h"
 #include "participants/kafka/phase_two.h"
@@ -62,6 +63,9 @@ class KafkaParticipant final : public Participant {
   void ListOwn(ListDone done) override;
   ParticipantHealth health() const override;
   void Inspect(InspectDone done) override { kafka::Inspect(cluster_, std::move(done)); }
+  void MeasureHidden(HiddenDone done) override {
+    kafka::MeasureHidden(cluster_, phase_two_.PartitionsInDoubt(branches_), std::move(done));
+  }
   std::string DescribeToken(const std::string& token) const override { return TokenText(token); }
 
  private:

@@ -37,16 +37,21 @@ std::string TextOf(const EndedTransaction& transaction) {
 
 }  // namespace
 
-EndedTransaction EndedAs(const v1::KafkaToken& token, std::uint32_t number, std::int32_t epoch, bool committed) {
-  EndedTransaction transaction{.number = number,
-                               .transactional_id = token.transactional_id(),
-                               .producer_id = token.producer_id(),
-                               .epoch = epoch,
-                               .committed = committed};
+std::set<TopicPartition> PartitionsOf(const v1::KafkaToken& token) {
+  std::set<TopicPartition> partitions;
   for (const auto& topic : token.topics()) {
-    for (const std::int32_t partition : topic.partitions()) transaction.partitions.insert({topic.topic(), partition});
+    for (const std::int32_t partition : topic.partitions()) partitions.insert({topic.topic(), partition});
   }
-  return transaction;
+  return partitions;
+}
+
+EndedTransaction EndedAs(const v1::KafkaToken& token, std::uint32_t number, std::int32_t epoch, bool committed) {
+  return {.number = number,
+          .transactional_id = token.transactional_id(),
+          .producer_id = token.producer_id(),
+          .epoch = epoch,
+          .partitions = PartitionsOf(token),
+          .committed = committed};
 }
 
 LostMarkers::LostMarkers(Cluster& cluster) : cluster_(cluster), pause_(cluster.options().first_backoff) {}

@@ -34,6 +34,8 @@ struct EndedTransaction {
   std::optional<bool> committed;
 };
 
+std::set<TopicPartition> PartitionsOf(const v1::KafkaToken& token);
+
 EndedTransaction EndedAs(const v1::KafkaToken& token, std::uint32_t number, std::int32_t epoch, bool committed);
 
 enum class Markers : std::uint8_t {

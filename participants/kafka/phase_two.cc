@@ -20,13 +20,15 @@ void PhaseTwo::EndByToken(const BranchPtr& branch, const std::string& token, boo
   const std::uint32_t number = parsed->number;
   if (awaiting_markers_.contains(number)) return AwaitMarkers(number, std::move(done));
   EndedTransaction transaction = EndedAs(parsed->token, number, parsed->token.epoch(), commit);
+  if (!branch) of_earlier_processes_[number] = transaction.partitions;
   TransactionEnd::Start(
       cluster_, markers_, repairs_, std::move(parsed->token), number, commit,
-      [this, branch, transaction = std::move(transaction), done = std::move(done)](Ended ended) mutable {
+      [this, branch, number, transaction = std::move(transaction), done = std::move(done)](Ended ended) mutable {
         if (ended.finish.repaired) ++repaired_branches_;
         if (ended.finish.kind == Finish::Kind::kRetry) return done(std::move(ended.finish));
         if (branch && ended.next) branch->next = ended.next;
         if (ended.finish.kind == Finish::Kind::kHeuristic) {
+          of_earlier_processes_.erase(number);
           if (branch) ended_(*branch);
           return done(std::move(ended.finish));
         }
@@ -42,6 +44,7 @@ void PhaseTwo::CheckMarkers(const BranchPtr& branch, EndedTransaction transactio
   const std::uint32_t number = transaction.number;
   auto settle = [this, branch, number, committed = *transaction.committed](Markers markers) {
     awaiting_markers_.erase(number);
+    of_earlier_processes_.erase(number);
     if (markers == Markers::kUnexplained) ids_.LetGo(number);
     if (!branch) return;
     ended_(*branch);
@@ -88,6 +91,16 @@ void PhaseTwo::AbortByFencing(const BranchPtr& branch, FinishDone done) {
     CheckMarkers(branch, EndedAs(branch->token, number, branch->token.epoch(), /*committed=*/false),
                  {.kind = Finish::Kind::kDone}, std::move(done));
   });
+}
+
+std::set<TopicPartition> PhaseTwo::PartitionsInDoubt(const absl::flat_hash_map<BranchId, BranchPtr>& branches) const {
+  std::set<TopicPartition> partitions;
+  for (const auto& [id, branch] : branches) {
+    const bool is_in_doubt = branch->phase == BranchPhase::kPrepared || branch->phase == BranchPhase::kInDoubt;
+    if (is_in_doubt) partitions.merge(PartitionsOf(branch->token));
+  }
+  for (const auto& [number, of_it] : of_earlier_processes_) partitions.insert(of_it.begin(), of_it.end());
+  return partitions;
 }
 
 void PhaseTwo::HoldBack(const BranchPtr& branch) {

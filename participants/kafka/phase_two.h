@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -41,6 +42,10 @@ class PhaseTwo {
   // not begun yet, would be mixed with its last one: it waits.
   void HoldBack(const BranchPtr& branch);
 
+  // Where records of branches are that are prepared, or may be, and have not ended: of `branches`, and of earlier
+  // processes' that this one was told to end.
+  std::set<TopicPartition> PartitionsInDoubt(const absl::flat_hash_map<BranchId, BranchPtr>& branches) const;
+
   // The transaction that held an id is forgotten.
   void Forget(std::uint32_t number) { repairs_.erase(number); }
 
@@ -58,6 +63,7 @@ class PhaseTwo {
   TransactionEnd::Repairs repairs_;
   // How the transactions have ended whose markers are looked for, by number.
   absl::flat_hash_map<std::uint32_t, Finish> awaiting_markers_;
+  absl::flat_hash_map<std::uint32_t, std::set<TopicPartition>> of_earlier_processes_;  // by number, not ended
   std::size_t repaired_branches_ = 0;
 };
 

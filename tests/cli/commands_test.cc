@@ -18,6 +18,7 @@ namespace assent::cli {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -109,6 +110,33 @@ TEST_F(CommandsTest, WhatTheCoordinatorRefusesIsAnExitCodeOfItsOwn) {
     EXPECT_THAT(err_.str(), AllOf(HasSubstr("because"), HasSubstr(server_->addresses().front())));
     server_.reset();
   }
+}
+
+TEST_F(CommandsTest, WhatIsHiddenStandsWithItsPartition) {
+  engine_.on_list_participants = [](v1::ListParticipantsRequest, Reply<v1::ListParticipantsResponse> reply) {
+    v1::ListParticipantsResponse listed;
+    const auto add = [&](const std::string& name) -> v1::ParticipantDescription& {
+      v1::ParticipantDescription& participant = *listed.add_participants();
+      participant.set_name(name);
+      return participant;
+    };
+    add("nothing");
+    add("away").set_hidden_is_partial(true);
+    for (const bool is_partial : {false, true}) {
+      v1::ParticipantDescription& participant = add(is_partial ? "partial" : "whole");
+      participant.set_hidden(12);
+      participant.set_hidden_in("orders[1]");
+      participant.set_hidden_is_partial(is_partial);
+    }
+    reply(std::move(listed));
+  };
+  Serve();
+  EXPECT_EQ(RunAssent({"participants"}), kDone);
+  EXPECT_THAT(out_.str(), ContainsRegex("OLDEST +HIDDEN +PREPARED"));
+  EXPECT_THAT(out_.str(), ContainsRegex("nothing .* -  +-  +-"));
+  EXPECT_THAT(out_.str(), ContainsRegex("away .* -  +\\?  +-"));
+  EXPECT_THAT(out_.str(), ContainsRegex("whole .* 12 in orders\\[1\\]  +-"));
+  EXPECT_THAT(out_.str(), ContainsRegex("partial .* 12 in orders\\[1\\], or more elsewhere  +-"));
 }
 
 TEST_F(CommandsTest, AnOlderCoordinatorIsNamedAsSuch) {

@@ -4,6 +4,7 @@
 
 #include "participants/kafka/wire/api.h"
 #include "participants/kafka/wire/cluster_messages.h"
+#include "participants/kafka/wire/offset_messages.h"
 #include "participants/kafka/wire/produce_messages.h"
 #include "participants/kafka/wire/producer_messages.h"
 #include "participants/kafka/wire/security_messages.h"
@@ -17,6 +18,8 @@ bool VisitRequest(wire::ApiKey key, Visit visit) {
   switch (key) {
     case wire::ApiKey::kProduce:
       return visit(wire::ProduceRequest()), true;
+    case wire::ApiKey::kListOffsets:
+      return visit(wire::ListOffsetsRequest()), true;
     case wire::ApiKey::kMetadata:
       return visit(wire::MetadataRequest()), true;
     case wire::ApiKey::kFindCoordinator:

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "participants/kafka/wire/offset_messages.h"
 #include "participants/kafka/wire/producer_messages.h"
 #include "participants/kafka/wire/record_batch.h"
 #include "tests/fuzz/kafka_messages.h"
@@ -156,6 +157,8 @@ void RecordTransaction(Recorder& recorder, const std::string& server, bool is_v2
   recorder.Ask("ongoing", wire::DescribeTransactionsRequest{.transactional_id = id});
   recorder.Ask("all", wire::ListTransactionsRequest());
   recorder.Ask("open", wire::DescribeProducersRequest{.topics = {{"nowhere", {0}}, {"orders", {0, 1}}}});
+  recorder.Ask("stable",
+               wire::ListOffsetsRequest{.read_committed = true, .topics = {{"nowhere", {0}}, {"orders", {0, 1}}}});
   wire::EndTxnRequest end{.version = is_v2 ? wire::EndTxnRequest::kV2 : wire::EndTxnRequest::kV1,
                           .transactional_id = id,
                           .producer_id = producer.producer_id,

@@ -230,6 +230,8 @@ class OfflineRecoveryTest : public OperatorToolTest {
     order.mutable_branches(2)->mutable_options()->mutable_kafka()->set_order(v1::UNORDERED);
     std::thread waiting([&] { (void)Caller(assentd_->NewChannel()).Submit(order); });
     EXPECT_TRUE(Await([&] { return orders_.Prepared().size() == 1 && !topic_.IsStable(); }));
+    EXPECT_TRUE(Await([&] { return Participant("events").hidden() == 1; })) << "the record of the second order";
+    EXPECT_EQ(Participant("events").hidden_in(), topic_.name() + "[0]");
     EXPECT_EQ(Recover().exit_code, kRefused) << "it runs";
     std::string undecided;
     const auto listed = AssentJson<v1::ListTransactionsResponse>({"transactions", "--state", "preparing"});

@@ -9,6 +9,8 @@ std::string_view Name(ApiKey key) {
   switch (key) {
     case ApiKey::kProduce:
       return "Produce";
+    case ApiKey::kListOffsets:
+      return "ListOffsets";
     case ApiKey::kMetadata:
       return "Metadata";
     case ApiKey::kFindCoordinator:

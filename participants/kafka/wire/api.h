@@ -13,6 +13,7 @@ namespace assent::kafka::wire {
 // The calls that this client makes. Source: the protocol guide of Apache Kafka, "The Messages".
 enum class ApiKey : std::int16_t {
   kProduce = 0,
+  kListOffsets = 2,
   kMetadata = 3,
   kFindCoordinator = 10,
   kSaslHandshake = 17,

@@ -158,6 +158,20 @@ TEST_F(EngineTest, ParticipantsAreListedOnceWithWhatAllShardsKnow) {
   EXPECT_EQ(listed->participants(0).findings(0).subject(), "participant db");
 }
 
+TEST_F(EngineTest, OfWhatTheBranchesOfSeveralShardsHideTheMostIsTold) {
+  engine_.reset();
+  log_.reset();
+  stores_[1][0].hidden = {.records = 3, .place = "orders[0]", .is_partial = true};
+  stores_[1][1].hidden = {.records = 12, .place = "orders[1]"};
+  Start();
+  const auto listed = Call(&Engine::ListParticipants, v1::ListParticipantsRequest());
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  EXPECT_FALSE(listed->participants(0).has_hidden());
+  EXPECT_EQ(listed->participants(1).hidden(), 12);
+  EXPECT_EQ(listed->participants(1).hidden_in(), "orders[1]");
+  EXPECT_TRUE(listed->participants(1).hidden_is_partial());
+}
+
 TEST_F(EngineTest, TextThatIsNoIdIsRefusedWithAnExample) {
   v1::CommitRequest request;
   request.set_txn_id("no-such-id");

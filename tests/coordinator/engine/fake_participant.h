@@ -17,6 +17,7 @@ struct FakeStore {
   std::vector<std::string> foreign;
   std::vector<std::string> foreign_open;
   std::string identity;
+  Hidden hidden;
 };
 
 // A participant that answers at once, as its test tells it to, and keeps a journal of the calls.
@@ -89,6 +90,7 @@ class FakeParticipant final : public Participant {
     inspection.findings.emplace_back().set_what("fsync is off");
     done(std::move(inspection));
   }
+  void MeasureHidden(HiddenDone done) override { done(store_.hidden); }
 
   // Lets out the answers that were held, in order.
   void Release() {

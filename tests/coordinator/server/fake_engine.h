@@ -16,6 +16,7 @@ class FakeEngine final : public Engine {
   std::function<void(v1::CommitRequest, Reply<v1::CommitResponse>)> on_commit;
   std::function<void(v1::SubmitRequest, Reply<v1::SubmitResponse>)> on_submit;
   std::function<void(v1::ListTransactionsRequest, Reply<v1::ListTransactionsResponse>)> on_list;
+  std::function<void(v1::ListParticipantsRequest, Reply<v1::ListParticipantsResponse>)> on_list_participants;
 
   v1::SubmitRequest refused;  // by RefuseSubmit()
 
@@ -46,8 +47,8 @@ class FakeEngine final : public Engine {
   void DescribeTransaction(v1::DescribeTransactionRequest, Reply<v1::TransactionDescription> reply) override {
     Unimplemented(reply);
   }
-  void ListParticipants(v1::ListParticipantsRequest, Reply<v1::ListParticipantsResponse> reply) override {
-    Unimplemented(reply);
+  void ListParticipants(v1::ListParticipantsRequest request, Reply<v1::ListParticipantsResponse> reply) override {
+    Answer(on_list_participants, std::move(request), std::move(reply));
   }
   void ListAudit(v1::ListAuditRequest, Reply<v1::ListAuditResponse> reply) override { Unimplemented(reply); }
   void ResolveBranch(v1::ResolveBranchRequest, Reply<v1::ResolveBranchResponse> reply) override {

@@ -115,6 +115,9 @@ class ParticipantUnderTest {
       participant_->ListOwn([done = std::move(done)](absl::StatusOr<OwnWork> work) mutable { done(std::move(work)); });
     });
   }
+  Hidden MeasureHidden() {
+    return Await<Hidden>([&](auto done) { participant_->MeasureHidden(std::move(done)); });
+  }
 
   Participant& operator*() { return *participant_; }
   Participant* operator->() { return participant_.get(); }

@@ -120,7 +120,7 @@ std::string ApiVersions(std::int16_t transaction_version, std::int16_t least_pro
   const auto produce = static_cast<std::int16_t>(least_produce > 0 ? least_produce + 1 : is_v1 ? 11 : 12);
   const std::int16_t end_txn = is_v1 ? 4 : 5;
   const std::vector<std::pair<std::int16_t, std::int16_t>> apis = {
-      {0, produce}, {3, 12}, {10, 6}, {18, 4}, {22, 5}, {24, 5}, {26, end_txn}, {61, 0}, {65, 0}, {66, 1}};
+      {0, produce}, {2, 9}, {3, 12}, {10, 6}, {18, 4}, {22, 5}, {24, 5}, {26, end_txn}, {61, 0}, {65, 0}, {66, 1}};
   out.CompactArrayLength(apis.size());
   for (const auto& [key, most] : apis) {
     out.Int16(key);
@@ -325,6 +325,29 @@ std::string DescribeProducers(const ScriptedBroker& broker, const ScriptedBroker
   return std::move(out).Take();
 }
 
+std::string ListOffsets(const ScriptedBroker& broker, const ScriptedBroker::Request& request, std::int16_t code) {
+  const SeenListOffsets asked = ReadListOffsets(request);
+  Encoder out;
+  out.Int32(0);
+  out.CompactArrayLength(asked.partitions.size());  // a topic for each: allowed, and simple
+  for (const auto& partition : asked.partitions) {
+    const auto found = broker.ends.find(partition);
+    const ScriptedBroker::Ends ends = found == broker.ends.end() ? ScriptedBroker::Ends{} : found->second;
+    const std::int64_t offset = asked.read_committed ? ends.last_stable_offset : ends.high_watermark;
+    out.CompactString(partition.first);
+    out.CompactArrayLength(1);
+    out.Int32(partition.second);
+    out.Int16(code);
+    out.Int64(-1);
+    out.Int64(code == 0 ? offset : -1);
+    out.Int32(0);
+    out.NoTaggedFields();
+    out.NoTaggedFields();
+  }
+  out.NoTaggedFields();
+  return std::move(out).Take();
+}
+
 std::string DescribeConfigs() {
   Encoder out;
   out.Int32(0);
@@ -393,6 +416,8 @@ ScriptedBroker::Reply ScriptedBroker::Succeed(const Request& request, std::int16
       return {.bytes = ProducerIdAndEpoch(code, producer_id, static_cast<std::int16_t>(ReadEndTxn(request).epoch + 1))};
     case ApiKey::kProduce:
       return {.bytes = Produce(request, code)};
+    case ApiKey::kListOffsets:
+      return {.bytes = ListOffsets(*this, request, code)};
     case ApiKey::kDescribeProducers:
       return {.bytes = DescribeProducers(*this, request, code)};
     case ApiKey::kDescribeTransactions:
@@ -449,6 +474,22 @@ std::vector<std::pair<std::string, std::int32_t>> ReadDescribeProducers(const Sc
     in.SkipTaggedFields();
   }
   return partitions;
+}
+
+SeenListOffsets ReadListOffsets(const ScriptedBroker::Request& request) {
+  Decoder in(request.body);
+  in.Int32();  // replica
+  SeenListOffsets seen{.read_committed = in.Int8() == 1};
+  for (std::size_t topics = in.CompactArrayLength(1); topics > 0; --topics) {
+    const std::string topic = in.CompactString();
+    for (std::size_t n = in.CompactArrayLength(16); n > 0; --n) {
+      seen.partitions.emplace_back(topic, in.Int32());
+      in.Raw(4 + 8);  // leader epoch, time
+      in.SkipTaggedFields();
+    }
+    in.SkipTaggedFields();
+  }
+  return seen;
 }
 
 SeenEndTxn ReadEndTxn(const ScriptedBroker::Request& request) {

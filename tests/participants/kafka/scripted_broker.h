@@ -88,6 +88,11 @@ class ScriptedBroker {
   // Of the broker's one producer id, by topic and partition, as the partitions' leaders see them.
   std::map<std::pair<std::string, std::int32_t>, OpenTransaction> open_transactions;
   std::int64_t producer_id = 4000;
+  struct Ends {
+    std::int64_t last_stable_offset;
+    std::int64_t high_watermark;
+  };
+  std::map<std::pair<std::string, std::int32_t>, Ends> ends;  // of partitions that are not empty
 
  private:
   struct Peer;
@@ -131,6 +136,12 @@ SeenAddPartitions ReadAddPartitions(const ScriptedBroker::Request& request);
 
 // The partitions that are asked about.
 std::vector<std::pair<std::string, std::int32_t>> ReadDescribeProducers(const ScriptedBroker::Request& request);
+
+struct SeenListOffsets {
+  bool read_committed = false;
+  std::vector<std::pair<std::string, std::int32_t>> partitions;
+};
+SeenListOffsets ReadListOffsets(const ScriptedBroker::Request& request);
 
 struct SeenEndTxn {
   std::int16_t version = 0;
