@@ -236,10 +236,10 @@ void Connection::ResetRest() {
   }
 }
 
-void Connection::ResetSession(bool find_prepared) {
+void Connection::ResetSession(bool find_prepared, OnSync done) {
   SendReset();
   if (find_prepared) FindPrepared();
-  Sync([](bool) {});
+  Sync(std::move(done));
   ResetRest();
 }
 

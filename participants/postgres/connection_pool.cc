@@ -171,11 +171,24 @@ void ConnectionPool::Release(const ConnectionPtr& connection, Reset reset) {
     });
     return;
   }
-  if (reset == Reset::kRest) {
-    connection->ResetRest();
-  } else {
-    connection->ResetSession(reset == Reset::kAllAndPrepared);
+  switch (reset) {
+    case Reset::kRest:
+      connection->ResetRest();
+      return Lend(connection);
+    case Reset::kAll:
+      connection->ResetSession(/*find_prepared=*/false, [](bool) {});
+      return Lend(connection);
+    case Reset::kAllAndPrepared:
+      // What the branch prepared must be known before anybody else can execute it.
+      connection->ResetSession(/*find_prepared=*/true, [this, connection](bool lost) {
+        if (lost) return;
+        connection->tainted() ? Release(connection, Reset::kRest) : Lend(connection);
+      });
+      return;
   }
+}
+
+void ConnectionPool::Lend(const ConnectionPtr& connection) {
   idle_.push_back(connection);
   GrantWaiters();
 }

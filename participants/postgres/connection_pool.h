@@ -78,6 +78,7 @@ class ConnectionPool {
   void OpenWorking();
   void WorkingReady(Connection* connection);
   void WorkingEnded(Connection* connection, bool was_ready, const BranchError& why);
+  void Lend(const ConnectionPtr& connection);
   void GrantWaiters();
   void FailWaiters(const BranchError& error);
   void WaiterTimedOut(WaiterId id);

@@ -1,10 +1,21 @@
 #include "participants/postgres/statement_cache.h"
 
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace assent::postgres {
+namespace {
+
+std::string UnguessablePrefix() {
+  std::random_device random;
+  return absl::StrCat("assent_", absl::Hex(random(), absl::kZeroPad8), absl::Hex(random(), absl::kZeroPad8), "_");
+}
+
+}  // namespace
+
+StatementCache::StatementCache(std::uint32_t capacity) : capacity_(capacity), name_prefix_(UnguessablePrefix()) {}
 
 StatementCache::Use StatementCache::Next(std::string_view key, bool at_once) {
   if (capacity_ == 0) return {};
@@ -19,7 +30,7 @@ StatementCache::Use StatementCache::Next(std::string_view key, bool at_once) {
   }
   Entry& entry = entries_.front();
   if (!entry.name.empty()) return {entry.name, false};
-  entry.name = absl::StrCat("assent_", ++last_name_);
+  entry.name = absl::StrCat(name_prefix_, ++last_name_);
   by_name_[entry.name] = entries_.begin();
   return {entry.name, true};
 }

@@ -11,10 +11,11 @@
 namespace assent::postgres {
 
 // Which statements one connection has prepared, by text and parameter types, least recently used first out. A statement
-// is prepared on its second use: the first may be its only one. Names are never used twice on a connection.
+// is prepared on its second use: the first may be its only one. Names are never used twice on a connection, and no
+// caller's SQL can hit one by guessing: it would replace our statement by its own.
 class StatementCache {
  public:
-  explicit StatementCache(std::uint32_t capacity) : capacity_(capacity) {}
+  explicit StatementCache(std::uint32_t capacity);
 
   struct Use {
     std::string name;      // empty: send it unprepared
@@ -39,6 +40,7 @@ class StatementCache {
   void EvictOldest();
 
   const std::uint32_t capacity_;
+  const std::string name_prefix_;
   std::uint64_t last_name_ = 0;
   Entries entries_;  // most recently used first
   absl::flat_hash_map<std::string, Entries::iterator> by_key_;

@@ -1,5 +1,7 @@
 // What one branch leaves behind on its connection for the next: nothing.
 
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -97,8 +99,26 @@ TEST_F(PostgresSessionTest, PreparedStatementsOfACallerEndWithTheBranch) {
 
 TEST_F(PostgresSessionTest, PreparedStatementsOfABlockEndWithTheBranch) {
   CommitWith({"DO $$BEGIN EXECUTE 'PREPARE hidden AS SELECT 1'; END$$"});
-  AskNext("SELECT 'x'");
+  const BranchId next = Open();
+  EXPECT_EQ(Run(next, "EXECUTE hidden").error.sqlstate, "26000") << "nor does the very next branch find it";
+  EndBranch(next);
   EXPECT_EQ(AskNext("SELECT count(*)::text FROM pg_prepared_statements WHERE name = 'hidden'"), "0");
+}
+
+// Whoever hit one of our names could put a statement of its own behind it, for callers to come.
+TEST_F(PostgresSessionTest, NamesOfOurOwnStatementsDifferFromConnectionToConnection) {
+  harness_->options().max_connections = 3;  // one of them for recovery
+  std::vector<std::string> names;
+  for (int use = 0; use < 2; ++use) {  // the first prepares what every branch needs
+    const std::vector<BranchId> branches = {Open(), Open()};
+    names.clear();
+    for (const BranchId& branch : branches) {
+      names.push_back(Text(branch, "SELECT min(name) FROM pg_prepared_statements WHERE NOT from_sql"));
+    }
+    for (const BranchId& branch : branches) EndBranch(branch);
+  }
+  EXPECT_THAT(names, testing::Each(testing::StartsWith("assent_")));
+  EXPECT_NE(names[0], names[1]);
 }
 
 TEST_F(PostgresSessionTest, ANameThatAFunctionLeftPreparedIsRetryableAndThenFree) {
