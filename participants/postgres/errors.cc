@@ -21,11 +21,11 @@ StatusCode CodeOfClass(std::string_view sqlstate_class) {
   if (sqlstate_class == "08" || sqlstate_class == "57") return StatusCode::kUnavailable;
   if (sqlstate_class == "0A") return StatusCode::kUnimplemented;
   if (sqlstate_class == "22" || sqlstate_class == "42" || sqlstate_class == "26") return StatusCode::kInvalidArgument;
-  if (sqlstate_class == "40") return StatusCode::kAborted;
   if (sqlstate_class == "53" || sqlstate_class == "54") return StatusCode::kResourceExhausted;
   if (sqlstate_class == "28") return StatusCode::kPermissionDenied;
   if (sqlstate_class == "XX" || sqlstate_class == "58" || sqlstate_class == "F0") return StatusCode::kInternal;
-  // 21, 23, 25, 3B, 44, 55, P0 and what extensions make: refused as things stand.
+  // 21, 23, 25, 3B, 40, 44, 55, P0 and what extensions make: refused as things stand. None is ABORTED, not even 40:
+  // that would say that the whole transaction is rolled back, and a caller may go back to a savepoint.
   return StatusCode::kFailedPrecondition;
 }
 
@@ -37,7 +37,6 @@ StatusCode CodeOfSqlstate(std::string_view sqlstate) {
   if (sqlstate == "42501") return StatusCode::kPermissionDenied;
   if (sqlstate == "57014") return StatusCode::kDeadlineExceeded;
   if (sqlstate == "08P01") return StatusCode::kInvalidArgument;  // a wrong number of parameters
-  if (sqlstate == "55P03") return StatusCode::kAborted;          // lock_not_available
   return CodeOfClass(sqlstate.substr(0, 2));
 }
 
