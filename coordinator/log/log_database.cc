@@ -1,5 +1,10 @@
 #include "coordinator/log/log_database.h"
 
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <cstdarg>
+#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +21,21 @@ using log_format::Family;
 
 rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 
-// A reader that must change nothing writes no LOG file either.
+// What RocksDB warns of goes where our own words go. Its own file LOG would stand on the disk of the decision log: when
+// that is full, RocksDB 7.8 aborts the process at the second line that cannot be written.
+class OurLogger : public rocksdb::Logger {
+ public:
+  OurLogger() : rocksdb::Logger(rocksdb::WARN_LEVEL) {}
+  using rocksdb::Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    std::array<char, 1024> line;
+    std::vsnprintf(line.data(), line.size(), format, arguments);
+    spdlog::warn("RocksDB: {}", line.data());
+  }
+  void LogHeader(const char*, va_list) override {}  // its version and options
+};
+
+// A reader may meet what the next start mends, and does not speak of it.
 class NoLogger : public rocksdb::Logger {
  public:
   using rocksdb::Logger::Logv;
@@ -65,9 +84,6 @@ rocksdb::DBOptions ToDatabaseOptions(const LogDatabaseOptions& options) {
   result.allow_concurrent_memtable_write = false;
   result.enable_write_thread_adaptive_yield = false;
 
-  result.info_log_level = rocksdb::WARN_LEVEL;
-  result.max_log_file_size = 1 << 20;
-  result.keep_log_file_num = 3;
   result.max_manifest_file_size = 4 << 20;
   result.stats_dump_period_sec = 0;
   result.stats_persist_period_sec = 0;
@@ -127,6 +143,7 @@ absl::StatusOr<std::unique_ptr<LogDatabase>> LogDatabase::OpenAs(Mode mode, cons
       database_options.error_if_exists = true;
       [[fallthrough]];
     case Mode::kOpen:
+      database_options.info_log = std::make_shared<OurLogger>();
       status = rocksdb::DB::Open(database_options, options.path, descriptors, &database->families_, &opened);
       break;
     case Mode::kReadOnly:

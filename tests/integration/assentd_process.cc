@@ -134,7 +134,7 @@ Refusal Assentd::StartRefused() {
 bool Assentd::TryStart() {
   Launch();
   const bool serves = AwaitServing();
-  if (!serves) Wait();
+  if (!serves) EXPECT_GE(Wait(), 0) << "a signal ended it: " << Log();
   return serves;
 }
 
