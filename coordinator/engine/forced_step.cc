@@ -21,7 +21,8 @@ std::string ForcedText(const v1::HeuristicRecord& step) {
 v1::HeuristicRecord ForcedResult(const v1::HeuristicRecord& step, const Finish& finish, absl::Time now) {
   v1::HeuristicRecord result = step;
   result.set_done(finish.kind == Finish::Kind::kDone);
-  result.set_what(result.done() ? "done" : "not done: " + finish.message);
+  // An answer that did not come says neither.
+  result.set_what(result.done() ? "done" : "not known to be done: " + finish.message);
   // Under a key of its own, also where the clock stands still or is set back.
   result.set_found_at_us(std::max(absl::ToUnixMicros(now), step.found_at_us() + 1));
   return result;

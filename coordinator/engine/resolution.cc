@@ -171,7 +171,7 @@ void Shard::ResolveDecided(const TransactionPtr& transaction, std::uint32_t bran
   runner_.Force(transaction, branch, ForcedRecord(request, run.participant_name, run.token, decided, clock_.Now()),
                 [this, transaction, request, answer = std::move(answer)](const Finish& finish) mutable {
                   if (finish.kind == Finish::Kind::kDone) return answer(Resolved(*transaction, true, finish.message));
-                  answer(absl::UnavailableError(absl::StrCat(NameOf(request), " was not forced: ", finish.message)));
+                  answer(absl::UnavailableError(absl::StrCat(NameOf(request), " is not known to have been forced: ", finish.message)));
                 });
 }
 
@@ -256,7 +256,7 @@ void Shard::ForceHeld(const std::shared_ptr<HeldBranch>& held) {
       scheduler_.Post([held, finish] {
         if (finish.kind != Finish::Kind::kDone) {
           return held->answer(
-              absl::UnavailableError(absl::StrCat(NameOf(held->request), " was not forced: ", finish.message)));
+              absl::UnavailableError(absl::StrCat(NameOf(held->request), " is not known to have been forced: ", finish.message)));
         }
         v1::ResolveBranchResponse response;
         *response.mutable_transaction() = Describe(held->ended);
