@@ -30,6 +30,7 @@ struct EngineOptions {
   std::uint32_t max_operations = 100'000;              // the same, with each run of a statement
   std::uint64_t max_reply_bytes = 4ull << 20;          // of one Execute or Submit
   std::uint64_t max_stored_reply_bytes = 16ull << 20;  // replies kept for repeats, a transaction
+  absl::Duration outcome_retention = absl::Hours(24);  // of the log: a request_id first used before is not run again
   std::uint32_t max_remembered = 20'000;  // ended transactions kept in memory for quick repeats, in all shards
   absl::Duration sweep_interval = absl::Seconds(10);    // between two looks for prepared work that nobody owns
   absl::Duration first_retry = absl::Milliseconds(20);  // of phase two; doubles

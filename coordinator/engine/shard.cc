@@ -287,7 +287,9 @@ template <typename Request>
 absl::Status Shard::CheckRemembered(const Request& request) const {
   if (!request.has_first_attempt() || request.request_id().empty()) return absl::OkStatus();
   const absl::Time first_attempt = ToTime(request.first_attempt());
-  if (first_attempt >= log_.requests_forgotten_before()) return absl::OkStatus();
+  // Also where the log still has all that it was ever told: it may be younger than the request.
+  const absl::Time kept_since = std::max(log_.requests_forgotten_before(), clock_.Now() - options_.outcome_retention);
+  if (first_attempt >= kept_since) return absl::OkStatus();
   v1::TransactionFailure failure;
   failure.set_outcome(v1::FORGOTTEN);
   failure.set_reason(absl::StrCat("request \"", request.request_id(), "\" was first made at ",

@@ -100,7 +100,7 @@ void Shard::ExecuteIn(const TransactionPtr& transaction, v1::ExecuteRequest requ
   if (transaction->aborted) return answer(WithFailure(absl::StatusCode::kAborted, transaction->failure));
   const auto refuse = [&](absl::StatusCode code, std::string reason) {
     v1::TransactionFailure failure = Failure(*transaction, Describe(*transaction).outcome(), std::move(reason));
-    failure.set_branch(request.branch());
+    failure.set_branch(request.branch().substr(0, 80));
     answer(WithFailure(code, failure));
   };
   const auto found = std::find_if(transaction->branches.begin(), transaction->branches.end(),

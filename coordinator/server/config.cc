@@ -369,6 +369,7 @@ std::uint32_t MostShards(const ParticipantConfig& participant) {
 EngineOptions Config::EngineOptionsFor(std::uint32_t cores) const {
   EngineOptions options = engine;
   options.shards = shards;
+  options.outcome_retention = log.outcome_retention;
   if (shards != 0) return options;
   options.shards = std::max(1u, cores / 2);
   for (const ParticipantConfig& participant : participants) {
@@ -391,8 +392,8 @@ absl::StatusOr<Config> ParseConfig(std::string_view toml, std::string_view file_
 absl::StatusOr<Config> ReadConfigFile(const std::string& path, const ConfigFlags& flags) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  text << file.rdbuf();
-  if (!file || !text) {
+  if (file && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();  // which fails at no bytes
+  if (!file.is_open() || file.bad() || !text) {
     return absl::NotFoundError(absl::StrCat(path,
                                             ": cannot be read. Say where the configuration is with --config "
                                             "FILE; assentd --print-default-config shows one to start from"));

@@ -255,6 +255,16 @@ TEST_F(ShardTest, ARequestOlderThanWhatIsRememberedIsRefusedAndNotRun) {
   EXPECT_EQ(FailureOf((*too_long)->status()).outcome(), v1::FORGOTTEN);
 }
 
+// A new data folder has forgotten nothing, and does not know what an earlier one carried out.
+TEST_F(ShardTest, ARequestOlderThanTheRetentionIsNotRunThoughNothingWasForgotten) {
+  auto request = CoordinatorUnderTest::SubmitBoth("old");
+  request.mutable_first_attempt()->set_seconds(absl::ToUnixSeconds(t.scheduler.Now() - absl::Hours(25)));
+  EXPECT_EQ(FailureOf((*t.Call(&Shard::Submit, request))->status()).outcome(), v1::FORGOTTEN);
+  EXPECT_EQ(t.db->Count("execute"), 0);
+  request.mutable_first_attempt()->set_seconds(absl::ToUnixSeconds(t.scheduler.Now() - absl::Hours(23)));
+  EXPECT_TRUE((*t.Call(&Shard::Submit, request))->ok());
+}
+
 TEST_F(ShardTest, UnknownNamesAreNamedInTheError) {
   v1::EnlistRequest enlist;
   enlist.set_txn_id(t.BeginAndEnlistBoth());
