@@ -7,6 +7,7 @@
 Places order 42 and its event, both or neither. Exit 0: committed; 1: rolled back; 2: not known yet.
 """
 import argparse
+import json
 import sys
 
 import grpc
@@ -40,7 +41,8 @@ def order(number, item, quantity, topic, request_id):
             )
         ],
     )
-    event = types_pb2.KafkaRecord(topic=topic, key=str(number).encode(), value=f'{{"item": "{item}"}}'.encode())
+    value = json.dumps({"item": item, "quantity": quantity}).encode()
+    event = types_pb2.KafkaRecord(topic=topic, key=str(number).encode(), value=value)
     return coordinator_pb2.SubmitRequest(
         request_id=request_id,
         branches=[

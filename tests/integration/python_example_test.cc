@@ -39,7 +39,7 @@ TEST_F(PythonExampleTest, PlacesOneOrderHoweverOftenItRuns) {
   const auto records = topic_.ReadCommitted();
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0].key, "42");
-  EXPECT_EQ(records[0].value, R"({"item": "tea"})");
+  EXPECT_EQ(records[0].value, R"({"item": "tea", "quantity": 2})");
 }
 
 TEST_F(PythonExampleTest, HearsWhyAnOrderWasRolledBack) {

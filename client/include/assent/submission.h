@@ -124,7 +124,7 @@ struct SubmitResult {
   std::string txn_id;
   // By branch, in order of its operations. Records give an empty SqlResult.
   std::map<std::string, std::vector<SqlResult>> results;
-  // An earlier attempt of this request_id was committed before a crash: that it was is kept, its results are not.
+  // An earlier attempt of this request_id had ended already: its outcome is kept, its results are not.
   bool results_omitted = false;
   // Branches that may not have followed the decision. An operator has to look.
   std::vector<std::string> heuristic_branches;

@@ -31,7 +31,10 @@ class Value {
   Value(std::nullptr_t) : kind_(nullptr) {}
   Value(bool value) : kind_(value) {}
   template <std::integral Integer>
-  Value(Integer value) : kind_(static_cast<std::int64_t>(value)) {}
+  Value(Integer value) : kind_(static_cast<std::int64_t>(value)) {
+    static_assert(std::signed_integral<Integer> || sizeof(Integer) < sizeof(std::int64_t),
+                  "PostgreSQL has no integer for all values of this type: cast it to std::int64_t, or send it as text");
+  }
   Value(double value) : kind_(value) {}
   Value(const char* text) : kind_(std::string(text)) {}
   Value(std::string text) : kind_(std::move(text)) {}
