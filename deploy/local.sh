@@ -466,6 +466,7 @@ while (($# > 0)); do
     --kill) stop_signal=KILL && shift ;;
     --help | -h) usage && exit 0 ;;
     --) shift && words+=("$@") && break ;;
+    -*) fail "there is no option $1: see $0 --help" ;;
     *) words+=("$1") && shift ;;
   esac
 done
@@ -487,6 +488,7 @@ case "$command" in
     write_environment
     ;;
   topic)
+    [[ -f "$dir/kafka.port" ]] || fail "no Kafka was started in $dir: deploy/local.sh up --dir $dir"
     "$python" "$kafka_folder/admin.py" "127.0.0.1:$(cat "$dir/kafka.port")" create-topic "${words[@]}"
     ;;
   port) choose_port /dev/null ;;
