@@ -171,7 +171,8 @@ void Shard::ResolveDecided(const TransactionPtr& transaction, std::uint32_t bran
   runner_.Force(transaction, branch, ForcedRecord(request, run.participant_name, run.token, decided, clock_.Now()),
                 [this, transaction, request, answer = std::move(answer)](const Finish& finish) mutable {
                   if (finish.kind == Finish::Kind::kDone) return answer(Resolved(*transaction, true, finish.message));
-                  answer(absl::UnavailableError(absl::StrCat(NameOf(request), " is not known to have been forced: ", finish.message)));
+                  answer(absl::UnavailableError(
+                      absl::StrCat(NameOf(request), " is not known to have been forced: ", finish.message)));
                 });
 }
 
@@ -255,8 +256,8 @@ void Shard::ForceHeld(const std::shared_ptr<HeldBranch>& held) {
     log_.RecordHeuristic(ForcedResult(record, finish, clock_.Now()), [this, held, finish] {
       scheduler_.Post([held, finish] {
         if (finish.kind != Finish::Kind::kDone) {
-          return held->answer(
-              absl::UnavailableError(absl::StrCat(NameOf(held->request), " is not known to have been forced: ", finish.message)));
+          return held->answer(absl::UnavailableError(
+              absl::StrCat(NameOf(held->request), " is not known to have been forced: ", finish.message)));
         }
         v1::ResolveBranchResponse response;
         *response.mutable_transaction() = Describe(held->ended);
