@@ -103,6 +103,7 @@ class LostMarkersTest : public testing::TestWithParam<bool> {
   void StartProcess(const std::map<std::string, std::string>& unfinished) {
     process_ = std::make_unique<ParticipantUnderTest>(options_, place_);
     load_ = std::make_unique<Load>(*process_, topic_, fates_);
+    load_->Stop();  // until RunLoad(): what is resumed is to be followed by nothing
     std::vector<std::string> tokens;
     for (const auto& [value, token] : unfinished) tokens.push_back(token);
     process_->Start(tokens);
