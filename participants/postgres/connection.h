@@ -111,7 +111,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   // Brings the session back to where it was at its start, so that nothing of one user reaches the next. Costs no
   // waiting: later commands may follow at once, and where it fails the connection ends. `find_prepared`: look for
-  // statements that a DO block or a procedure may have prepared.
+  // statements that a DO block or a procedure may have prepared. `done` runs when all of it is answered.
   void ResetSession(bool find_prepared, OnSync done);
   // The same as part of the segment that is being sent, outside a transaction: it is skipped where that fails. What is
   // not part of it follows with ResetRest().
